@@ -1,0 +1,13 @@
+"""The house a request walks through, room by room, in the order in which it meets them.
+
+errors       every way a call can fail, as one tree
+context      what travels with a call: deadline, trace context, caller
+endpoint     one operation of a service as a function; middleware; chain
+shop         the running example: users, orders, catalogue, and their storage
+transport    HTTP, gRPC and memory: bytes on the wire, from and to an endpoint
+middleware   one behaviour a file, wrapped around any endpoint
+telemetry    logs and metrics: what a running service tells
+lab          start it, load it, break it, watch it, in real or in virtual time
+grading      tasks, hints, predictions, progress, and the `course` command
+authoring    how the notebooks are executed, normalised and checked
+"""

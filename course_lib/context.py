@@ -1,0 +1,102 @@
+"""What travels with a call: its deadline, its trace context, and who is calling.
+
+Every transport fills these on the way in and sends deadline and trace on the way out.
+The clock and the source of ids live here too, so that virtual time can replace them.
+"""
+
+import asyncio
+import random
+import re
+import time
+from collections.abc import Callable
+from contextvars import ContextVar
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+from course_lib.errors import DeadlineExceeded
+
+_TRACEPARENT = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
+
+
+@dataclass(frozen=True, slots=True)
+class TraceContext:
+    """Where a call stands in its trace (W3C Trace Context): ids in lower-case hexadecimal."""
+
+    trace_id: str
+    span_id: str
+    sampled: bool = True
+    tracestate: str = ""
+
+    @property
+    def traceparent(self) -> str:
+        """The header value, version 00."""
+        return f"00-{self.trace_id}-{self.span_id}-{'01' if self.sampled else '00'}"
+
+    def child(self) -> "TraceContext":
+        """The same trace, one span further."""
+        return replace(self, span_id=new_span_id())
+
+
+deadline: ContextVar[float | None] = ContextVar("deadline", default=None)
+"""The instant, on the event loop's clock in seconds, after which nobody wants the answer."""
+
+trace: ContextVar[TraceContext | None] = ContextVar("trace", default=None)
+"""The trace this call belongs to."""
+
+authorization: ContextVar[str | None] = ContextVar("authorization", default=None)
+"""The credentials that came with the call. They are never forwarded by themselves."""
+
+caller: ContextVar[str | None] = ContextVar("caller", default=None)
+"""Who is calling, once authentication has found out."""
+
+caller_address: ContextVar[str | None] = ContextVar("caller_address", default=None)
+"""The network address the call came from."""
+
+wall_clock: ContextVar[Callable[[], float]] = ContextVar("wall_clock", default=time.time)
+"""Seconds since 1970. Virtual time puts its own clock here."""
+
+ids: ContextVar[random.Random] = ContextVar("ids", default=random.SystemRandom())  # noqa: B039
+"""Where new ids come from. Virtual time puts a seeded source here."""
+
+
+def remaining_seconds() -> float | None:
+    """Seconds until the deadline, or None without one; raises DeadlineExceeded when it is past."""
+    instant = deadline.get()
+    if instant is None:
+        return None
+    remaining = instant - asyncio.get_running_loop().time()
+    if remaining <= 0:
+        raise DeadlineExceeded(f"the deadline passed {-remaining:.3f} s ago")
+    return remaining
+
+
+def now() -> datetime:
+    """The wall clock, in UTC."""
+    return datetime.fromtimestamp(wall_clock.get()(), UTC)
+
+
+def new_trace() -> TraceContext:
+    """The beginning of a new trace."""
+    return TraceContext(f"{ids.get().getrandbits(128) or 1:032x}", new_span_id())
+
+
+def new_span_id() -> str:
+    """Sixteen hexadecimal digits, never all zero."""
+    return f"{ids.get().getrandbits(64) or 1:016x}"
+
+
+def parse_traceparent(header: str) -> TraceContext | None:
+    """Read a `traceparent` header strictly (W3C Trace Context, level 1); None means: start anew.
+
+    Version ff, all-zero ids, capitals and a wrong length are refused. A future version may
+    carry more after the flags, version 00 may not.
+    """
+    match = _TRACEPARENT.fullmatch(header)
+    if match is None:
+        return None
+    version, trace_id, span_id, flags, more = match.groups()
+    if version == "ff" or (version == "00" and more is not None):
+        return None
+    if not trace_id.strip("0") or not span_id.strip("0"):
+        return None
+    return TraceContext(trace_id, span_id, sampled=bool(int(flags, 16) & 1))
