@@ -52,11 +52,11 @@ it goes on where it stopped. Behind a proxy, set HTTPS_PROXY first."
 install() {
     if [ -x .venv/bin/uv ] && .venv/bin/uv pip install --quiet --python .venv/bin/python "$@"; then return; fi
     echo "Trying once more with pip ..."
-    .venv/bin/python -m pip install --quiet --disable-pip-version-check "$@"
+    .venv/bin/python -m pip install --quiet --retries 1 --disable-pip-version-check "$@"
 }
 
 .venv/bin/python -m pip --version >/dev/null 2>&1 || .venv/bin/python -m ensurepip >/dev/null || stop "$offline"
-[ -x .venv/bin/uv ] || .venv/bin/python -m pip install --quiet --disable-pip-version-check uv || stop "$offline"
+[ -x .venv/bin/uv ] || .venv/bin/python -m pip install --quiet --retries 1 --disable-pip-version-check uv || stop "$offline"
 
 if [ "$what" = tests ]; then
     echo "Installing what the tests need ..."
