@@ -103,3 +103,12 @@ class NoInstances(Failure):
 
 class Internal(Failure):
     """A bug in the service, or a failure that nobody has named."""
+
+
+def outcome(error: BaseException | None) -> str:
+    """How a call ended, in one word for logs and metrics: "ok", an error's class, "Cancelled"."""
+    if error is None:
+        return "ok"
+    if isinstance(error, CallError):
+        return type(error).__name__
+    return "Internal" if isinstance(error, Exception) else "Cancelled"

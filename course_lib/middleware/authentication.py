@@ -1,0 +1,122 @@
+"""Authentication finds out who is calling, and refuses with `Unauthenticated` who does not say.
+
+It reads the credentials from `context.authorization` and puts the name into `context.caller`,
+where it stays for who stands further out and wants to log it. What a caller *may* do is for the
+service to decide (`PermissionDenied`).
+"""
+
+import binascii
+import secrets
+from base64 import b64decode
+from collections.abc import Mapping, Sequence
+from hashlib import sha256
+from typing import Any, NoReturn
+
+import jwt
+
+from course_lib.context import authorization, caller, wall_clock
+from course_lib.endpoint import Endpoint, Middleware
+from course_lib.errors import Unauthenticated
+
+_FAMILIES = {"HS": "secret", "RS": "key pair", "PS": "key pair", "ES": "key pair", "Ed": "key pair"}
+
+
+def basic(passwords: Mapping[str, str], *, realm: str = "shop") -> Middleware:
+    """Check user and password (RFC 7617) in constant time, for unknown users too."""
+    if any(":" in user for user in passwords):
+        raise ValueError("a user name must not contain a colon (RFC 7617)")
+    expected = {user.encode(): _digest(password.encode()) for user, password in passwords.items()}
+    nobody = secrets.token_bytes(32)
+    scheme = f'Basic realm="{realm}"'
+
+    def check(credentials: str) -> str:
+        try:
+            user, colon, password = b64decode(credentials, validate=True).partition(b":")
+        except (binascii.Error, ValueError):
+            _refuse("the credentials are not base64", scheme)
+        known = expected.get(user, nobody)
+        if not secrets.compare_digest(_digest(password), known) or not colon:
+            _refuse("wrong user or password", scheme)
+        return user.decode()
+
+    return _authenticated("basic", scheme, check)
+
+
+def jwt_bearer(
+    key: str | bytes,
+    algorithms: Sequence[str] = ("HS256",),
+    *,
+    audience: str | None = None,
+    issuer: str | None = None,
+    remembered: int = 1024,
+) -> Middleware:
+    """Check a signed token (RFC 7519, RFC 8725) that names its caller in `sub` and ends at `exp`.
+
+    The algorithms are the server's choice, never the token's: `none` is not among them, and one
+    key serves one family. The last `remembered` tokens that passed are not verified again, only
+    their times are; the key is fixed, so a signature that was good stays good.
+    """
+    _check_key(key, algorithms)
+    options: Any = {
+        "require": ["exp", "sub"],
+        # PyJWT reads a clock of its own; ours may be virtual
+        "verify_exp": False,
+        "verify_nbf": False,
+        "verify_iat": False,
+    }
+    verified: dict[str, tuple[str, float, float]] = {}
+
+    def verify(token: str) -> tuple[str, float, float]:
+        try:
+            claims = jwt.decode(
+                token, key, list(algorithms), options, audience=audience, issuer=issuer
+            )
+            times = float(claims.get("nbf", 0)), float(claims["exp"])
+        except (jwt.InvalidTokenError, TypeError, ValueError, RecursionError) as error:
+            _refuse(f"the token is not valid: {error}", "Bearer")
+        if len(verified) >= remembered:
+            verified.pop(next(iter(verified)), None)
+        verified[token] = claims["sub"], *times
+        return verified[token]
+
+    def check(token: str) -> str:
+        name, not_before, expires = verified.get(token) or verify(token)
+        if not not_before <= (now := wall_clock.get()()) < expires:
+            verified.pop(token, None)
+            _refuse("the token has expired" if now >= expires else "not valid yet", "Bearer")
+        return name
+
+    return _authenticated("bearer", "Bearer", check)
+
+
+def _authenticated(name: str, scheme: str, check: Any) -> Middleware:
+    def wrap(inner: Endpoint) -> Endpoint:
+        async def endpoint(request: Any) -> Any:
+            given, _, credentials = (authorization.get() or "").partition(" ")
+            caller.set(None)
+            if given.lower() != name:
+                _refuse("no credentials" if not given else f"not the scheme {given[:20]}", scheme)
+            caller.set(check(credentials.strip()))
+            return await inner(request)
+
+        return endpoint
+
+    return wrap
+
+
+def _refuse(why: str, scheme: str) -> NoReturn:
+    raise Unauthenticated(f"{why}; send `authorization: {scheme.split()[0]} ...`")
+
+
+def _digest(password: bytes) -> bytes:
+    return sha256(password).digest()
+
+
+def _check_key(key: str | bytes, algorithms: Sequence[str]) -> None:
+    families = {_FAMILIES.get(name[:2]) for name in algorithms}
+    if len(families) != 1 or None in families:
+        raise ValueError(f"algorithms of one family, without `none`, expected: {algorithms}")
+    for name in algorithms:
+        algorithm = jwt.get_algorithm_by_name(name)
+        if weakness := algorithm.check_key_length(algorithm.prepare_key(key)):
+            raise ValueError(weakness)

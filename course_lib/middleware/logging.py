@@ -1,0 +1,60 @@
+"""Logging says of every call what happened, how it ended and how long it took: one event a call.
+
+It takes any `log(event, level=..., **fields)`; `telemetry.logs.json_logger` makes one. What is
+in the request stays out of the log: only the service knows which of it is secret.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from course_lib.context import caller
+from course_lib.endpoint import Endpoint, Middleware
+from course_lib.errors import Failure, outcome
+
+
+def logging(log: Callable[..., None], *, operation: str) -> Middleware:
+    """Log the event `call` with operation, outcome, seconds and caller; an error adds its message.
+
+    An answer is logged at level info, a failure at warning, a bug at error.
+    """
+
+    def wrap(inner: Endpoint) -> Endpoint:
+        async def endpoint(request: Any) -> Any:
+            clock = asyncio.get_running_loop().time
+            restore = caller.set(caller.get())  # authentication, further in, may set it
+            started = clock()
+            try:
+                response = await inner(request)
+                log(
+                    "call",
+                    operation=operation,
+                    outcome="ok",
+                    seconds=round(clock() - started, 6),
+                    caller=caller.get(),
+                )
+                return response
+            except BaseException as error:
+                log(
+                    "call",
+                    level=_level(error),
+                    operation=operation,
+                    outcome=outcome(error),
+                    seconds=round(clock() - started, 6),
+                    caller=caller.get(),
+                    error=str(error),
+                )
+                raise
+            finally:
+                caller.reset(restore)
+
+        return endpoint
+
+    return wrap
+
+
+def _level(error: BaseException) -> str:
+    name = outcome(error)
+    if name == "Internal":
+        return "error"
+    return "warning" if isinstance(error, Failure) else "info"

@@ -1,0 +1,64 @@
+"""A timeout is a duration and local; a deadline is an instant and travels with the call.
+
+Both end the call by cancelling what runs inside and raise `DeadlineExceeded`. A call that is
+cancelled from outside stays cancelled, and work that never waits cannot be interrupted.
+"""
+
+import asyncio
+from typing import Any
+
+from course_lib import context
+from course_lib.endpoint import Endpoint, Middleware
+from course_lib.errors import DeadlineExceeded
+
+
+def timeout(seconds: float) -> Middleware:
+    """Give each call at most `seconds`, less if its deadline comes earlier."""
+
+    def wrap(inner: Endpoint) -> Endpoint:
+        async def endpoint(request: Any) -> Any:
+            instant = asyncio.get_running_loop().time() + seconds
+            travelling = context.deadline.get()
+            if travelling is not None and travelling <= instant:
+                return await _until(travelling, inner, request, "the deadline passed")
+            return await _until(instant, inner, request, f"no answer within {seconds:g} s")
+
+        return endpoint
+
+    return wrap
+
+
+def deadline(default_seconds: float | None = None) -> Middleware:
+    """Hold each call to the deadline it came with, or give it one of `default_seconds`.
+
+    A call whose deadline has passed on arrival is refused without calling the endpoint.
+    """
+
+    def wrap(inner: Endpoint) -> Endpoint:
+        async def endpoint(request: Any) -> Any:
+            instant = context.deadline.get()
+            if instant is None:
+                if default_seconds is None:
+                    return await inner(request)
+                instant = asyncio.get_running_loop().time() + default_seconds
+            return await _until(instant, inner, request, "the deadline passed")
+
+        return endpoint
+
+    return wrap
+
+
+async def _until(instant: float, inner: Endpoint, request: Any, why: str) -> Any:
+    late = asyncio.get_running_loop().time() - instant
+    if late >= 0:
+        raise DeadlineExceeded(f"the deadline passed {late:.3f} s before the call began")
+    restore = context.deadline.set(instant)
+    try:
+        async with asyncio.timeout_at(instant) as scope:
+            return await inner(request)
+    except TimeoutError:
+        if scope.expired():
+            raise DeadlineExceeded(why) from None
+        raise
+    finally:
+        context.deadline.reset(restore)
