@@ -1,0 +1,66 @@
+"""The operations of the shop as endpoints, and client stubs made of endpoints.
+
+`user_endpoints` turns a service into endpoints; `UserClient` turns endpoints back into a
+service. Between the two may lie a wire: a caller cannot tell, as in Go-kit.
+"""
+
+from dataclasses import dataclass
+
+from course_lib.endpoint import Endpoint, Middleware
+from course_lib.shop.users import CreateUser, GetUser, ListUsers, UpdateUser, User, UserService
+
+
+def identity(inner: Endpoint) -> Endpoint:
+    """The middleware that does nothing."""
+    return inner
+
+
+@dataclass(frozen=True)
+class UserEndpoints:
+    """The operations of the user service, one endpoint each."""
+
+    get_user: Endpoint
+    create_user: Endpoint
+    list_users: Endpoint
+    update_user: Endpoint
+
+
+def user_endpoints(service: UserService, wrap: Middleware = identity) -> UserEndpoints:
+    """Make endpoints of a service, each with the same middleware around it."""
+
+    async def get_user(request: GetUser) -> User:
+        return await service.get_user(request.user_id)
+
+    async def create_user(request: CreateUser) -> User:
+        return await service.create_user(request.name, request.age)
+
+    async def list_users(request: ListUsers) -> list[User]:
+        return await service.list_users(request.limit, request.after)
+
+    async def update_user(request: UpdateUser) -> User:
+        return await service.update_user(request.user_id, request.name, request.age)
+
+    return UserEndpoints(wrap(get_user), wrap(create_user), wrap(list_users), wrap(update_user))
+
+
+class UserClient:
+    """A user service made of endpoints: what a caller holds in place of the service itself."""
+
+    def __init__(self, endpoints: UserEndpoints) -> None:
+        self._endpoints = endpoints
+
+    async def get_user(self, user_id: int) -> User:
+        """See UserService."""
+        return await self._endpoints.get_user(GetUser(user_id))
+
+    async def create_user(self, name: str, age: int) -> User:
+        """See UserService."""
+        return await self._endpoints.create_user(CreateUser(name, age))
+
+    async def list_users(self, limit: int = 50, after: int = 0) -> list[User]:
+        """See UserService."""
+        return await self._endpoints.list_users(ListUsers(limit, after))
+
+    async def update_user(self, user_id: int, name: str, age: int) -> User:
+        """See UserService."""
+        return await self._endpoints.update_user(UpdateUser(user_id, name, age))

@@ -1,0 +1,211 @@
+"""One route as a bare ASGI application: read, decode, call the endpoint, encode, send.
+
+FastAPI documents and matches the route; this takes the place of its request handling, which
+would cost more than everything else a request meets on its way.
+"""
+
+import asyncio
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any
+from urllib.parse import parse_qsl
+
+import orjson
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from course_lib.endpoint import Endpoint
+from course_lib.errors import CallError, InvalidRequest, PayloadTooLarge, Unavailable
+from course_lib.transport import codes, metadata
+from course_lib.transport.decoding import (
+    fields_of,
+    fill,
+    json_converter,
+    parse_json,
+    require,
+    text_converter,
+)
+from course_lib.transport.hooks import After, Before, Finalizer, Outcome
+from course_lib.transport.http_stream import send_events
+
+CALLER_GONE = 499
+"""The status in an `Outcome` when the caller left before the answer (nginx's number)."""
+
+RawHeaders = list[tuple[bytes, bytes]]
+_JSON_TYPE = (b"content-type", b"application/json")
+
+
+@dataclasses.dataclass(frozen=True)
+class Route:
+    """An endpoint at a method and a path; what `{braces}` name fills the request's fields.
+
+    Fields that the path does not name come from the query (GET, DELETE) or from the JSON
+    body. With `stream`, the endpoint returns an async iterator, sent as server-sent events.
+    """
+
+    method: str
+    path: str
+    endpoint: Endpoint
+    request: type
+    response: Any
+    _: dataclasses.KW_ONLY
+    status: int = 200
+    summary: str | None = None
+    before: tuple[Before, ...] = ()
+    after: tuple[After, ...] = ()
+    finalizers: tuple[Finalizer, ...] = ()
+    stream: bool = False
+
+    @property
+    def has_body(self) -> bool:
+        """Whether the rest of the request travels as JSON."""
+        return self.method in ("POST", "PUT", "PATCH")
+
+    @property
+    def path_names(self) -> frozenset[str]:
+        """The fields that the path names."""
+        return frozenset(part[1:-1] for part in self.path.split("/") if part.startswith("{"))
+
+
+def serve_route(route: Route, max_body_bytes: int) -> ASGIApp:
+    """The route as an ASGI application; the order is that of `hooks`."""
+    decode = _decoder(route)
+    head = b'{"code":%d,"data":' % route.status
+    before, after, finalizers = route.before, route.after, route.finalizers
+    endpoint, has_body, stream = route.endpoint, route.has_body, route.stream
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        clock = asyncio.get_running_loop().time
+        started = clock()
+        tokens, timeout = _arrive(scope)
+        status, size, error = CALLER_GONE, 0, None
+        try:
+            try:
+                metadata.arrive_deadline(timeout)
+                if before:
+                    incoming = _text_headers(scope)
+                    for hook in before:
+                        hook(incoming)
+                body = await _read_body(scope, receive, max_body_bytes) if has_body else b""
+                response = await endpoint(decode(scope["path_params"], scope["query_string"], body))
+                headers: dict[str, str] = {}
+                for see in after:
+                    see(headers, response)
+                if stream:
+                    size, error = await send_events(response, _raw(headers), receive, send)
+                    status = codes.http_status(error) if error else route.status
+                    return
+                body = head + orjson.dumps(response) + b',"message":"ok"}'
+                status = route.status
+                raw = [_JSON_TYPE, *_raw(headers)] if headers else [_JSON_TYPE]
+            except Exception as raised:
+                error = codes.outcome_error(raised)
+                status, raw, body = encode_error(error)
+            size = len(body)
+            await send_answer(send, status, raw, body)
+        finally:
+            if finalizers:
+                outcome = Outcome(
+                    route.method, route.path, str(status), size, clock() - started, error
+                )
+                for finalizer in finalizers:
+                    finalizer(outcome)
+            metadata.leave(tokens)
+
+    return app
+
+
+def encode_error(error: CallError, status: int | None = None) -> tuple[int, RawHeaders, bytes]:
+    """The one error encoder: status, headers and envelope."""
+    status = status or codes.http_status(error)
+    headers = codes.wire_headers(error)
+    if status == 401:
+        headers["www-authenticate"] = getattr(error, "challenge", "Bearer")
+    if status == 413:
+        headers["connection"] = "close"
+    body = orjson.dumps({"code": status, "data": None, "message": error.message})
+    return status, [_JSON_TYPE, *_raw(headers)], body
+
+
+async def send_answer(send: Send, status: int, headers: RawHeaders, body: bytes) -> None:
+    """Send a whole answer as the two messages ASGI asks for."""
+    headers.append((b"content-length", b"%d" % len(body)))
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+def _decoder(route: Route) -> Callable[[Mapping[str, str], bytes, bytes], Any]:
+    path_names, request, has_body = route.path_names, route.request, route.has_body
+    texts, required = fields_of(
+        request, lambda hint: text_converter(hint) if not has_body else json_converter(hint)
+    )
+    hints = fields_of(request, lambda hint: hint)[0]
+    in_path = {name: text_converter(hints[name]) for name in path_names}
+    elsewhere = {name: convert for name, convert in texts.items() if name not in path_names}
+
+    def decode(path_params: Mapping[str, str], query: bytes, body: bytes) -> Any:
+        filled = {name: convert(path_params[name], name) for name, convert in in_path.items()}
+        if has_body:
+            document = parse_json(body)
+            if type(document) is not dict:
+                raise InvalidRequest("body: must be a JSON object")
+            filled |= fill(document, elsewhere)
+        elif query:
+            filled |= fill(_parse_query(query), elsewhere)
+        require(filled, required)
+        return request(**filled)
+
+    return decode
+
+
+def _parse_query(query: bytes) -> dict[str, str]:
+    try:
+        pairs = parse_qsl(query.decode("ascii"), keep_blank_values=True, errors="strict")
+    except ValueError as error:
+        raise InvalidRequest(f"query: must be UTF-8, percent-encoded: {error}") from None
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        raise InvalidRequest("query: a field is given twice")
+    return values
+
+
+async def _read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
+    """Read no more than the limit; what is declared larger is not read at all."""
+    declared = dict(scope["headers"]).get(b"content-length", b"0")
+    size, body, more = int(declared) if declared.isdigit() else 0, b"", True
+    while more and size <= limit:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise Unavailable("the caller left before the request was read")
+        body += message.get("body", b"")
+        size, more = max(size, len(body)), message.get("more_body", False)
+    if size > limit:
+        raise PayloadTooLarge(f"body: must be at most {limit} bytes")
+    return body
+
+
+def _arrive(scope: Scope) -> tuple[list[Any], str | None]:
+    raw = scope["headers"]
+    found: dict[bytes, bytes] = dict(raw)
+    traceparent = found.get(b"traceparent")
+    if len(found) < len(raw) and [name for name, _ in raw].count(b"traceparent") > 1:
+        traceparent = None
+    client = scope.get("client")
+    tokens = metadata.arrive(
+        _text(traceparent),
+        _text(found.get(b"tracestate")),
+        _text(found.get(b"authorization")),
+        client[0] if client else None,
+    )
+    return tokens, _text(found.get(metadata.TIMEOUT_HEADER.encode()))
+
+
+def _text(value: bytes | None) -> str | None:
+    return None if value is None else value.decode("latin-1")
+
+
+def _text_headers(scope: Scope) -> dict[str, str]:
+    return {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+
+
+def _raw(headers: Mapping[str, str]) -> RawHeaders:
+    return [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]

@@ -1,0 +1,80 @@
+"""Server-sent events: an async iterator on its way over HTTP (WHATWG, server-sent events).
+
+Each item is one event of JSON. An error after the first byte cannot change the status any
+more, so it travels as an event named `error`. Leaves out: event ids and resuming.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import orjson
+from starlette.types import Receive, Send
+
+from course_lib.errors import CallError
+from course_lib.transport import codes
+
+_EVENT_HEADERS = [(b"content-type", b"text/event-stream"), (b"cache-control", b"no-store")]
+
+
+async def send_events(
+    items: AsyncIterator[Any], headers: list[tuple[bytes, bytes]], receive: Receive, send: Send
+) -> tuple[int, CallError | None]:
+    """Send every item as an event until the caller leaves; returns bytes sent, and the error."""
+    sent = 0
+    ended: CallError | None = None
+
+    async def send_all() -> None:
+        nonlocal sent, ended
+        start = {"type": "http.response.start", "status": 200}
+        await send({**start, "headers": _EVENT_HEADERS + headers})
+        try:
+            async for item in items:
+                event = b"data: " + orjson.dumps(item) + b"\n\n"
+                sent += len(event)
+                await send({"type": "http.response.body", "body": event, "more_body": True})
+        except Exception as raised:
+            ended = codes.outcome_error(raised)
+            event = _error_event(ended)
+            sent += len(event)
+            await send({"type": "http.response.body", "body": event, "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
+
+    await _until_the_caller_leaves(send_all(), receive)
+    return sent, ended
+
+
+def _error_event(error: CallError) -> bytes:
+    answer = {"code": codes.http_status(error), "data": None, "message": error.message}
+    return b"event: error\ndata: " + orjson.dumps(answer | codes.wire_headers(error)) + b"\n\n"
+
+
+async def _until_the_caller_leaves(work: Any, receive: Receive) -> None:
+    async def gone() -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+
+    tasks = [asyncio.ensure_future(work), asyncio.ensure_future(gone())]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        if tasks[0].done():
+            tasks[0].result()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def read_events(lines: AsyncIterator[str]) -> AsyncIterator[tuple[str, bytes]]:
+    """Turn the lines of an event stream into pairs of event name and data."""
+    name, data = "message", []
+    async for line in lines:
+        field, _, value = line.partition(":")
+        value = value.removeprefix(" ")
+        if field == "event":
+            name = value
+        elif field == "data":
+            data.append(value)
+        elif not line and data:
+            yield name, "\n".join(data).encode()
+            name, data = "message", []

@@ -1,0 +1,89 @@
+"""What travels beside a request, under the same names on every transport.
+
+Deadline and trace context are forwarded by themselves; credentials never are. On HTTP and in
+memory the deadline travels as the seconds that are left, on gRPC as gRPC's own deadline.
+"""
+
+import asyncio
+import math
+from collections.abc import Mapping
+from contextvars import ContextVar, Token
+from typing import Any
+
+from course_lib import context
+from course_lib.context import TraceContext, parse_traceparent
+from course_lib.errors import DeadlineExceeded, InvalidRequest
+
+TIMEOUT_HEADER = "x-timeout-seconds"
+LONGEST_TIMEOUT_SECONDS = 86_400.0
+
+_INCOMING: tuple[ContextVar[Any], ...] = (
+    context.deadline,
+    context.trace,
+    context.authorization,
+    context.caller_address,
+    context.caller,
+)
+
+
+def outgoing_trace() -> dict[str, str]:
+    """The headers of the trace this call belongs to, if any."""
+    trace = context.trace.get()
+    if trace is None:
+        return {}
+    if not trace.tracestate:
+        return {"traceparent": trace.traceparent}
+    return {"traceparent": trace.traceparent, "tracestate": trace.tracestate}
+
+
+def outgoing() -> dict[str, str]:
+    """All headers that leave with a call; raises DeadlineExceeded when it is too late to call."""
+    headers = outgoing_trace()
+    remaining = context.remaining_seconds()
+    if remaining is not None:
+        headers[TIMEOUT_HEADER] = f"{min(remaining, LONGEST_TIMEOUT_SECONDS):.6f}"
+    return headers
+
+
+def arrive(
+    traceparent: str | None,
+    tracestate: str | None,
+    authorization: str | None,
+    address: str | None,
+) -> list[Token[Any]]:
+    """Begin a call on the server's side: everything the caller did not send is empty."""
+    trace = parse_traceparent(traceparent) if traceparent else None
+    if trace is not None and tracestate:
+        trace = TraceContext(trace.trace_id, trace.span_id, trace.sampled, tracestate)
+    values = (None, trace, authorization, address, None)
+    return [variable.set(value) for variable, value in zip(_INCOMING, values, strict=True)]
+
+
+def arrive_with(headers: Mapping[str, str], address: str | None) -> list[Token[Any]]:
+    """The same from headers in a mapping with lower-case names."""
+    get = headers.get
+    return arrive(get("traceparent"), get("tracestate"), get("authorization"), address)
+
+
+def leave(tokens: list[Token[Any]]) -> None:
+    """End a call: the context is again what it was before `arrive`."""
+    for variable, token in zip(_INCOMING, tokens, strict=True):
+        variable.reset(token)
+
+
+def arrive_deadline(seconds: str | float | None) -> None:
+    """Set the deadline to so many seconds from now; 0 is too late, nonsense is InvalidRequest."""
+    if seconds is None:
+        return
+    try:
+        left = float(seconds)
+    except ValueError:
+        left = math.nan
+    if not 0 <= left <= LONGEST_TIMEOUT_SECONDS:
+        limit = f"between 0 and {LONGEST_TIMEOUT_SECONDS:.0f}"
+        raise InvalidRequest(
+            f"{TIMEOUT_HEADER}: must be a number of seconds {limit}, got {str(seconds)[:40]!r}"
+        )
+    if left == 0:
+        raise DeadlineExceeded("the deadline had passed when the request arrived")
+    context.deadline.set(asyncio.get_running_loop().time() + left)
