@@ -1,0 +1,27 @@
+"""Pictures for lessons: measurements, states over time, and the shape of a system.
+
+Every picture is drawn with a palette that colour-blind readers can tell apart, names its units,
+and carries an alt text that lists what it shows. `guess=` puts the learner's prediction beside
+the measurement. This package is the only room that knows matplotlib, and it imports it late.
+"""
+
+from course_lib.lab.plots.canvas import Picture
+from course_lib.lab.plots.diagrams import flow, onion
+from course_lib.lab.plots.live import LiveFigure
+from course_lib.lab.plots.measured import bars, histogram, latencies, lines
+from course_lib.lab.plots.spans import Span, Step, timeline, waterfall
+
+__all__ = [
+    "LiveFigure",
+    "Picture",
+    "Span",
+    "Step",
+    "bars",
+    "flow",
+    "histogram",
+    "latencies",
+    "lines",
+    "onion",
+    "timeline",
+    "waterfall",
+]
