@@ -1,0 +1,128 @@
+"""A gRPC server in the lab: health and reflection are added, and it can be held and killed.
+
+Apart from `launch` so that gRPC is imported only where it is used. Calls are held and counted by
+an interceptor, because grpc.aio hides its connections.
+"""
+
+import asyncio
+import inspect
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+import grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from course_lib.lab.launch import Server
+
+
+class GrpcServer(Server):
+    """A gRPC server with what the adders put on it."""
+
+    def __init__(self, adders: Sequence[Callable[[Any], None]], name: str) -> None:
+        super().__init__(name)
+        self._adders = adders
+        self._served = 0
+
+    @property
+    def served(self) -> int:
+        """How many calls have been answered."""
+        return self._served
+
+    async def _start(self, port: int) -> None:
+        self._may_run = asyncio.Event()
+        self._may_run.set()
+        # SO_REUSEPORT would let a second server take a share of the calls instead of failing.
+        self._server: Any = grpc.aio.server(
+            interceptors=[_Hold(self)], options=[("grpc.so_reuseport", 0)]
+        )
+        names = _service_names(self._server)
+        for add in self._adders:
+            add(self._server)
+        status = health.aio.HealthServicer()
+        health_pb2_grpc.add_HealthServicer_to_server(status, self._server)
+        reflection.enable_server_reflection((*names, reflection.SERVICE_NAME), self._server)
+        for service in ("", *names):
+            await status.set(service, health_pb2.HealthCheckResponse.SERVING)
+        try:
+            bound = self._server.add_insecure_port(f"127.0.0.1:{port}")
+        except RuntimeError:
+            raise RuntimeError(f"the gRPC server did not start: port {port} is taken") from None
+        await self._server.start()
+        self.address = f"127.0.0.1:{bound}"
+
+    async def _stop(self, drain_seconds: float) -> None:
+        server, self._server = self._server, None  # its __del__ needs the loop, so not at exit
+        await server.stop(drain_seconds or None)
+
+    async def _kill(self) -> None:
+        await self._stop(0.0)
+
+    async def _hold(self, paused: bool) -> None:
+        if paused:
+            self._may_run.clear()
+        else:
+            self._may_run.set()
+
+    def hold_and_count(self, handler: Any) -> Any:
+        """The handler, which waits while the server is paused and is counted when it ends."""
+        if handler.response_streaming:
+            kind = "stream_stream" if handler.request_streaming else "unary_stream"
+            return handler._replace(**{kind: self._around_stream(getattr(handler, kind))})
+        kind = "stream_unary" if handler.request_streaming else "unary_unary"
+        return handler._replace(**{kind: self._around(getattr(handler, kind))})
+
+    def _around(self, inner: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+        async def held(request: Any, call: Any) -> Any:
+            await self._may_run.wait()
+            try:
+                return await inner(request, call)
+            finally:
+                await self._may_run.wait()
+                self._served += 1
+
+        return held
+
+    def _around_stream(self, inner: Callable[..., Any]) -> Callable[..., Any]:
+        if not inspect.isasyncgenfunction(inner):
+            return self._around(inner)
+
+        async def held(request: Any, call: Any) -> Any:
+            await self._may_run.wait()
+            try:
+                async for response in inner(request, call):
+                    await self._may_run.wait()
+                    yield response
+            finally:
+                self._served += 1
+
+        return held
+
+
+class _Hold(grpc.aio.ServerInterceptor):
+    def __init__(self, server: GrpcServer) -> None:
+        self._server = server
+        self._held: dict[str, Any] = {}
+
+    async def intercept_service(self, continuation: Any, handler_call_details: Any) -> Any:
+        method = handler_call_details.method
+        held = self._held.get(method)
+        if held is None:
+            handler = await continuation(handler_call_details)
+            if handler is None:
+                return None
+            held = self._held[method] = self._server.hold_and_count(handler)
+        return held
+
+
+def _service_names(server: Any) -> list[str]:
+    """A list that fills with the names of the services which are added to the server."""
+    names: list[str] = []
+    add = server.add_generic_rpc_handlers
+
+    def add_and_note(handlers: Sequence[Any]) -> None:
+        names.extend(handler.service_name() for handler in handlers)
+        add(handlers)
+
+    server.add_generic_rpc_handlers = add_and_note
+    return names
