@@ -1,0 +1,117 @@
+"""What happens inside the forked child: limits, the learner's cell, the checks, and the end.
+
+Every line it sends begins with a nonce, so that nothing the learner prints can look like one.
+"""
+
+import faulthandler
+import gc
+import json
+import os
+import resource
+import select
+import signal
+import sys
+import threading
+import types
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from course_lib.grading import integrity, plugin
+
+MEMORY_OUT = 86  # exit status of a child that went over its memory
+_DISABLED = (
+    *("cacheprovider", "terminal", "debugging", "unittest", "capture", "legacypath", "pastebin"),
+    *("junitxml", "doctest", "setuponly", "setupplan", "stepwise", "unraisableexception"),
+    *("threadexception", "warnings", "logging", "faulthandler", "subtests", "skipping"),
+)
+# tmpdir, monkeypatch and recwarn stay: graders may ask for their fixtures.
+OPTIONS = [
+    "-c",
+    os.devnull,
+    "--noconftest",
+    "--import-mode=importlib",
+    *(f"-pno:{name}" for name in _DISABLED),
+]
+
+
+def run(job: dict[str, Any], nonce: str, result: int, lifeline: int, taken: Any) -> None:
+    """Grade one job and leave the process; never returns."""
+    compare = integrity.changed
+
+    def send(message: dict[str, Any]) -> None:
+        write(result, f"{nonce}{dumps(message)}\n".encode())
+
+    write, dumps, leave = os.write, json.dumps, os._exit
+    memory = job["memory_mb"] * 2**20
+    _limit(memory, job["timeout_seconds"])
+    threading.Thread(target=_watch, args=(lifeline, memory), daemon=True).start()
+    try:
+        _grade(job, send, lambda: compare(taken))
+        send({"done": True})
+    except BaseException as error:
+        send({"broken": f"{type(error).__name__}: {error}"})
+    leave(0)
+
+
+def _grade(job: dict[str, Any], send: plugin.Send, tampered: Any) -> None:
+    module = types.ModuleType("__main__")
+    sys.modules["__main__"] = module
+    name = job["task"]
+    try:
+        plugin.execute(name, job["setup"], job["code"], module)
+    except NotImplementedError:
+        send({"cell": "not started"})
+    except BaseException as error:
+        line = plugin.learners_line(name, error)
+        if not line and plugin.learners_line("setup", error):
+            line = f"the first cell of the notebook, {plugin.learners_line('setup', error)}"
+        memory = isinstance(error, MemoryError)
+        send({"cell": "memory" if memory else "error", "details": plugin.explain(error, line)})
+        return
+    if tampered():
+        send({"tampered": tampered()})
+        return
+    grading = plugin.Grading(name, module.__dict__, send, tampered)
+    grader = Path(job["grader"])
+    pytest.main([*OPTIONS, f"--rootdir={grader.parent}", str(grader)], plugins=[grading])
+    if tampered():
+        send({"tampered": tampered()})
+
+
+def _limit(memory: int, seconds: float) -> None:
+    """Limits of the system; address space gets 2 GB more, since threads reserve without using."""
+    for what, amount in (
+        (resource.RLIMIT_CPU, int(seconds) + 5),
+        (resource.RLIMIT_FSIZE, 256 * 2**20),
+        (resource.RLIMIT_CORE, 0),
+        (resource.RLIMIT_AS, _address_space() + memory + 2 * 2**30),
+    ):
+        try:
+            resource.setrlimit(what, (amount, amount))
+        except (ValueError, OSError):  # macOS knows no limit of the address space
+            continue
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    faulthandler.disable()
+    gc.enable()
+
+
+def _address_space() -> int:
+    try:
+        return int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    except OSError:
+        return 8 * 2**30
+
+
+def _watch(lifeline: int, memory: int) -> None:
+    """End the whole process group when the server is gone or the memory is used up."""
+    unit = 1 if sys.platform == "darwin" else 1024
+    allowed = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit + memory
+    while True:
+        gone = select.select([lifeline], [], [], 0.05)[0]
+        if gone:
+            os.killpg(0, signal.SIGKILL)
+        if resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit > allowed:
+            os._exit(MEMORY_OUT)

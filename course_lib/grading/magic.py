@@ -1,0 +1,81 @@
+"""The `%%task NAME` cell magic: grade the cell, show the card, and define its names if it lived.
+
+It never raises, so that Run All works. See `card` for what is shown, `server` for how it runs.
+"""
+
+import contextlib
+import io
+from typing import Any
+
+from course_lib.grading import progress, tasks
+from course_lib.grading.card import Card
+from course_lib.grading.report import KEPT_OUTPUT_BYTES, Report, file_name
+from course_lib.grading.sandbox import shared
+
+
+def task(line: str, cell: str, shell: Any) -> Card:
+    """Grade a cell and return its card."""
+    name = line.strip()
+    try:
+        wanted = tasks.find(name)
+    except tasks.TasksMalformed as error:
+        return Card(None, Report(name, "missing", f"The course's own tasks are damaged: {error}"))
+    if wanted is None:
+        return Card(None, Report(name, "missing", _unknown(name)))
+    report = shared.grade(wanted, cell)
+    if report.survived:
+        define(shell, name, cell, quiet=len(report.output) >= KEPT_OUTPUT_BYTES)
+    return card(wanted, report)
+
+
+def card(task: tasks.Task, report: Report) -> Card:
+    """Record the attempt and make its card."""
+    try:
+        progress.current().attempted(task.name, report.passed)
+        passed = progress.current().passed()
+    except OSError as error:
+        report.message += f"\nYour progress could not be stored: {error}."
+        passed = {task.name} if report.passed else set()
+    lesson = tasks.lesson_of(task.lesson)
+    names = {each.name for each in lesson.tasks} if lesson else {task.name}
+    return Card(task, report, len(names & passed), len(names))
+
+
+def define(shell: Any, name: str, cell: str, *, quiet: bool) -> None:
+    """Run the cell in the learner's kernel; what goes wrong there is printed, never raised."""
+    try:
+        code = compile(shell.transform_cell("\n" + cell), file_name(name), "exec")
+        with contextlib.redirect_stdout(io.StringIO()) if quiet else contextlib.nullcontext():
+            exec(code, shell.user_ns)
+    except NotImplementedError:
+        return
+    except Exception as error:
+        print(f"{name} passed its grading run, but not here: {type(error).__name__}: {error}")
+
+
+def _unknown(name: str) -> str:
+    names = [each.name for lesson in tasks.lessons() for each in lesson.tasks]
+    near = [each for each in names if name and (name in each or each in name)]
+    text = f"There is no task named `{name}`. The first line of the cell is `%%task NAME`."
+    return f"{text} Did you mean `{near[0]}`?" if near else text
+
+
+def hint(name: str) -> None:
+    """Show the next hint of a task."""
+    wanted = tasks.find(name)
+    if wanted is None:
+        print(_unknown(name))
+        return
+    number = progress.current().next_hint(name, len(wanted.hints))
+    print(f"Hint {number} of {len(wanted.hints)}: {wanted.hints[number - 1]}")
+
+
+def load(shell: Any) -> None:
+    """Register the magic and start the fork server in the background."""
+
+    def run(line: str, cell: str = "") -> Card:
+        return task(line, cell, shell)
+
+    shell.register_magic_function(run, "cell", "task")
+    shell.user_ns.setdefault("hint", hint)
+    shared.start()

@@ -1,0 +1,160 @@
+"""The pytest plugin of a grading child: the `answer` fixture, virtual time, results as they come.
+
+tests/exercises/conftest.py gives graders the same fixture when pytest runs them by itself.
+"""
+
+import asyncio
+import inspect
+import linecache
+import re
+import types
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from course_lib.grading.checks import CheckFailed
+from course_lib.grading.report import file_name
+
+Send = Callable[[dict[str, Any]], None]
+
+
+class Answer:
+    """The names a learner's cell defined, as attributes."""
+
+    def __init__(self, names: dict[str, Any]) -> None:
+        self.__dict__["names"] = names
+
+    def __getattr__(self, name: str) -> Any:
+        names: dict[str, Any] = self.__dict__["names"]
+        if name not in names:
+            raise CheckFailed(
+                f"Your cell defines no `{name}`. Give it exactly this name.",
+                call=name,
+                got="no such name",
+                expected=f"a definition of `{name}`",
+            )
+        return names[name]
+
+
+def execute(task: str, setup: str, code: str, module: types.ModuleType) -> None:
+    """Run the setup cell and then the task's cell in `module`; line 1 of a cell is its magic."""
+    for name, text in (("setup", setup), (task, "\n" + code)):
+        text = re.sub(r"(?m)^[%!].*$", "", text)
+        where = file_name(name)
+        linecache.cache[where] = (len(text), None, text.splitlines(True), where)
+        exec(compile(text, where, "exec"), module.__dict__)
+
+
+def sentence(function: Callable[..., Any]) -> str:
+    """What a check says of itself: the first paragraph of its docstring, or its name."""
+    words = inspect.getdoc(function) or function.__name__.removeprefix("test_").replace("_", " ")
+    return " ".join(words.split("\n\n")[0].split())
+
+
+def learners_line(task: str, error: BaseException) -> str:
+    """The line of the learner's cell an error came from, with its number; empty if none."""
+    if isinstance(error, SyntaxError) and error.filename == file_name(task):
+        return f"line {error.lineno}: {(error.text or '').strip()}"
+    line, traceback = "", error.__traceback__
+    while traceback is not None:
+        if traceback.tb_frame.f_code.co_filename == file_name(task):
+            text = linecache.getline(file_name(task), traceback.tb_lineno).strip()
+            line = f"line {traceback.tb_lineno}: {text}"
+        traceback = traceback.tb_next
+    return line
+
+
+def in_words(task: str, error: BaseException) -> tuple[str, list[tuple[str, str]]]:
+    """The outcome of a check that raised, and the lines its card shows."""
+    if isinstance(error, NotImplementedError):
+        return "not started", []
+    if isinstance(error, CheckFailed):
+        return "failed", error.lines()
+    line = learners_line(task, error)
+    if isinstance(error, AssertionError) and not line:
+        return "failed", [("why", str(error) or "the check does not hold")]
+    return "failed", explain(error, line)
+
+
+def explain(error: BaseException, line: str) -> list[tuple[str, str]]:
+    """An exception as lines of a card, with what to do about the common ones."""
+    what = str(error.msg if isinstance(error, SyntaxError) else error)[:600]
+    details = [("raised", f"{type(error).__name__}: {what}" if what else type(error).__name__)]
+    if line:
+        details.append(("in your cell", line))
+    if isinstance(error, RecursionError):
+        advice = "A function calls itself without end. Give it a case in which it stops."
+    elif isinstance(error, EOFError):
+        advice = "Nobody can answer `input()` during grading. Take values as arguments."
+    elif isinstance(error, MemoryError):
+        advice = "The code asked for more memory than a task may use."
+    elif isinstance(error, NameError):
+        advice = (
+            "A task's cell is graded by itself, after the first cell of the notebook. "
+            "Define what it needs inside the cell."
+        )
+    elif isinstance(error, SystemExit):
+        advice = "Return a value instead of leaving with exit()."
+    else:
+        return details
+    return [*details, ("what to do", advice)]
+
+
+class Grading:
+    """Runs the checks of one task against one answer and sends each outcome as it is known."""
+
+    def __init__(self, task: str, names: dict[str, Any], send: Send, tampered: Callable[[], str]):
+        self.task, self.names, self.send, self.tampered = task, names, send, tampered
+
+    def pytest_configure(self, config: pytest.Config) -> None:
+        config.addinivalue_line("markers", "task(name): the task this check belongs to")
+        config.addinivalue_line("markers", "real_time: run on an ordinary event loop")
+
+    @pytest.fixture
+    def answer(self) -> Answer:
+        """What the learner's cell defined."""
+        return Answer(self.names)
+
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        items[:] = [item for item in items if task_of(item) == self.task]
+        about = [
+            {"name": item.name, "sentence": sentence(item.function)}  # type: ignore[attr-defined]
+            for item in items
+        ]
+        self.send({"checks": about})
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_pyfunc_call(self, pyfuncitem: pytest.Function) -> bool | None:
+        return run_coroutine_test(pyfuncitem)
+
+    def pytest_runtest_logstart(self, nodeid: str) -> None:
+        self.send({"begins": nodeid.rpartition("::")[2]})
+
+    def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo[None]) -> None:
+        if call.when == "call" or call.excinfo is not None:
+            outcome = "passed"
+            details: list[tuple[str, str]] = []
+            if call.excinfo is not None:
+                outcome, details = in_words(self.task, call.excinfo.value)
+            self.send({"ends": item.name, "outcome": outcome, "details": details})
+
+
+def task_of(item: pytest.Item) -> str | None:
+    """The task a grader's test is bound to by `@pytest.mark.task("NAME")`."""
+    marker = item.get_closest_marker("task")
+    return marker.args[0] if marker is not None and marker.args else None
+
+
+def run_coroutine_test(item: pytest.Function) -> bool | None:
+    """Run `async def test_...` in virtual time, or on an ordinary loop when marked real_time."""
+    if not inspect.iscoroutinefunction(item.obj):
+        return None
+    arguments = {name: item.funcargs[name] for name in item._fixtureinfo.argnames}
+    if item.get_closest_marker("real_time") is not None:
+        asyncio.run(item.obj(**arguments))
+    else:
+        from course_lib.lab import virtual_time
+
+        virtual_time.run(item.obj(**arguments))
+    return True

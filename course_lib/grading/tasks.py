@@ -1,0 +1,138 @@
+"""The tasks of the course, read from the TOML file that stands beside each grader.
+
+tests/exercises/2.1.toml describes what tests/exercises/test_2_1.py checks.
+"""
+
+import re
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from course_lib.grading import places
+
+
+class TasksMalformed(ValueError):
+    """A file of tasks that cannot be read; the message names file, task and field."""
+
+
+@dataclass(frozen=True)
+class Wrong:
+    """A wrong answer on record: every check passes except `fails`, whose card shows `message`."""
+
+    code: str
+    fails: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Task:
+    """One task: one cell that begins with `%%task NAME`."""
+
+    lesson: str
+    name: str
+    title: str
+    minutes: int
+    hints: tuple[str, ...]
+    wrong: tuple[Wrong, ...]
+    timeout_seconds: float
+    memory_mb: int
+    grader: Path
+
+
+@dataclass(frozen=True)
+class Question:
+    """A quiz question; `explain` has one sentence for each option."""
+
+    question: str
+    options: tuple[str, ...]
+    answer: int
+    explain: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """The tasks and the quiz of a lesson."""
+
+    number: str
+    tasks: tuple[Task, ...]
+    quiz: tuple[Question, ...]
+
+
+def read(path: Path) -> Lesson:
+    """Read one file of tasks; raises TasksMalformed."""
+    try:
+        data = tomllib.loads(path.read_text())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise TasksMalformed(f"{path.name}: {error}") from error
+    number = _field(data, "lesson", str, path.name)
+    grader = path.with_name(f"test_{number.replace('.', '_')}.py")
+    tasks = tuple(_task(entry, number, grader, path.name) for entry in data.get("task", []))
+    return Lesson(
+        number, tasks, tuple(_question(entry, path.name) for entry in data.get("quiz", []))
+    )
+
+
+def _task(entry: dict[str, Any], lesson: str, grader: Path, where: str) -> Task:
+    name = _field(entry, "name", str, where)
+    where = f"{where}, task {name}"
+    if not name.isidentifier():
+        raise TasksMalformed(f"{where}: a name is made of letters, digits and underscores")
+    hints = tuple(_field(entry, "hints", list, where))
+    if len(hints) != 3:
+        raise TasksMalformed(f"{where}: three hints are needed, found {len(hints)}")
+    wrong = tuple(
+        Wrong(*(_field(each, key, str, f"{where}, wrong") for key in ("code", "fails", "message")))
+        for each in entry.get("wrong", [])
+    )
+    return Task(
+        lesson,
+        name,
+        _field(entry, "title", str, where),
+        _field(entry, "minutes", int, where),
+        hints,
+        wrong,
+        float(entry.get("timeout_seconds", 10)),
+        int(entry.get("memory_mb", 512)),
+        grader,
+    )
+
+
+def _question(entry: dict[str, Any], where: str) -> Question:
+    text = _field(entry, "question", str, where)
+    where = f"{where}, question {text!r}"
+    options = tuple(_field(entry, "options", list, where))
+    answer = _field(entry, "answer", int, where)
+    explain = tuple(_field(entry, "explain", list, where))
+    if len(explain) != len(options) or not 0 <= answer < len(options):
+        raise TasksMalformed(f"{where}: one explanation an option, and an answer among them")
+    return Question(text, options, answer, explain)
+
+
+def _field(entry: dict[str, Any], key: str, kind: type, where: str) -> Any:
+    value = entry.get(key)
+    if not isinstance(value, kind):
+        raise TasksMalformed(f"{where}: `{key}` must be {kind.__name__}, found {value!r}")
+    return value
+
+
+def lessons() -> list[Lesson]:
+    """Every lesson that has a file of tasks, in reading order; raises TasksMalformed."""
+    found = [read(path) for path in (places.root() / "tests" / "exercises").glob("*.toml")]
+    return sorted(found, key=lambda lesson: reading_order(lesson.number))
+
+
+def reading_order(number: str) -> tuple[int, int, str]:
+    """A key by which 2.4 comes before 2.4b, and 2.10 after both."""
+    match = re.fullmatch(r"(\d+)\.(\d+)(\w*)", number)
+    return (int(match[1]), int(match[2]), match[3]) if match else (99, 99, number)
+
+
+def lesson_of(number: str) -> Lesson | None:
+    """The lesson with this number."""
+    return next((lesson for lesson in lessons() if lesson.number == number), None)
+
+
+def find(name: str) -> Task | None:
+    """The task with this name; names are unique in the course."""
+    return next((task for each in lessons() for task in each.tasks if task.name == name), None)
