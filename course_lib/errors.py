@@ -54,7 +54,9 @@ class Conflict(Answer):
 
 
 class Unauthenticated(Answer):
-    """Nobody knows who is calling."""
+    """Nobody knows who is calling; `challenge` names the scheme to answer with (RFC 9110)."""
+
+    challenge = "Bearer"
 
 
 class PermissionDenied(Answer):

@@ -18,7 +18,7 @@ from course_lib.context import authorization, caller, wall_clock
 from course_lib.endpoint import Endpoint, Middleware
 from course_lib.errors import Unauthenticated
 
-_FAMILIES = {"HS": "secret", "RS": "key pair", "PS": "key pair", "ES": "key pair", "Ed": "key pair"}
+_SHARED_SECRET, _KEY_PAIR = ("HS",), ("RS", "PS", "ES", "Ed")
 
 
 def basic(passwords: Mapping[str, str], *, realm: str = "shop") -> Middleware:
@@ -83,7 +83,7 @@ def jwt_bearer(
         name, not_before, expires = verified.get(token) or verify(token)
         if not not_before <= (now := wall_clock.get()()) < expires:
             verified.pop(token, None)
-            _refuse("the token has expired" if now >= expires else "not valid yet", "Bearer")
+            _refuse("the token has expired" if now >= expires else "it is not valid yet", "Bearer")
         return name
 
     return _authenticated("bearer", "Bearer", check)
@@ -105,7 +105,9 @@ def _authenticated(name: str, scheme: str, check: Any) -> Middleware:
 
 
 def _refuse(why: str, scheme: str) -> NoReturn:
-    raise Unauthenticated(f"{why}; send `authorization: {scheme.split()[0]} ...`")
+    error = Unauthenticated(f"{why}; send `authorization: {scheme.split()[0]} ...`")
+    error.challenge = scheme
+    raise error
 
 
 def _digest(password: bytes) -> bytes:
@@ -113,10 +115,15 @@ def _digest(password: bytes) -> bytes:
 
 
 def _check_key(key: str | bytes, algorithms: Sequence[str]) -> None:
-    families = {_FAMILIES.get(name[:2]) for name in algorithms}
-    if len(families) != 1 or None in families:
+    for family in (_SHARED_SECRET, _KEY_PAIR):
+        if algorithms and all(name.startswith(family) for name in algorithms):
+            break
+    else:
         raise ValueError(f"algorithms of one family, without `none`, expected: {algorithms}")
-    for name in algorithms:
-        algorithm = jwt.get_algorithm_by_name(name)
-        if weakness := algorithm.check_key_length(algorithm.prepare_key(key)):
-            raise ValueError(weakness)
+    try:
+        for name in algorithms:
+            algorithm = jwt.get_algorithm_by_name(name)
+            if weakness := algorithm.check_key_length(algorithm.prepare_key(key)):
+                raise ValueError(weakness)
+    except jwt.InvalidKeyError as error:
+        raise ValueError(str(error)) from None

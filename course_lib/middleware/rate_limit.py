@@ -41,8 +41,10 @@ class TokenBucket:
 
     async def wait(self) -> None:
         """Take a token, waiting in line for it; a wait beyond the deadline is refused at once."""
-        if not self._queued and not self.take():
-            return
+        if not self._queued:
+            if not self.take():
+                return
+            self._turn = asyncio.Lock()  # of the loop that runs now
         self._refuse_if_too_late()
         self._queued += 1
         try:

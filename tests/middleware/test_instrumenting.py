@@ -1,0 +1,37 @@
+"""Instrumenting: every call counted and timed once."""
+
+import asyncio
+
+import pytest
+
+from course_lib.errors import NotFound
+from course_lib.middleware.instrumenting import instrumenting
+
+
+async def answers(seconds: float) -> str:
+    await asyncio.sleep(seconds)
+    if seconds > 2:
+        raise NotFound("nothing there")
+    if seconds > 1:
+        raise ZeroDivisionError
+    return "ok"
+
+
+async def test_each_way_to_end_is_observed_once_with_its_seconds():
+    observed: list[tuple[str, str, float]] = []
+    endpoint = instrumenting(lambda *call: observed.append(call), operation="wait")(answers)
+    await endpoint(0.5)
+    with pytest.raises(NotFound):
+        await endpoint(3)
+    with pytest.raises(ZeroDivisionError):
+        await endpoint(1.5)
+    call = asyncio.create_task(endpoint(1))
+    await asyncio.sleep(0.25)
+    call.cancel()
+    await asyncio.wait([call])
+    assert observed == [
+        ("wait", "ok", 0.5),
+        ("wait", "NotFound", 3.0),
+        ("wait", "Internal", 1.5),
+        ("wait", "Cancelled", 0.25),
+    ]

@@ -1,0 +1,140 @@
+"""Logs: one JSON object a line, whatever is put in, and never a secret."""
+
+import dataclasses
+import io
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from course_lib.context import TraceContext, trace
+from course_lib.telemetry.logs import json_logger
+
+
+def logged(event: str = "call", /, **fields: Any) -> dict[str, Any]:
+    lines: list[str] = []
+    json_logger("users", "a", lines)(event, **fields)
+    (line,) = lines
+    assert len(line.splitlines()) == 1
+    return json.loads(line)
+
+
+async def test_a_line_says_what_when_who_and_where_in_the_trace():
+    trace.set(TraceContext("0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"))
+    assert logged("user created", user_id=7) == {
+        "service": "users",
+        "instance": "a",
+        "user_id": 7,
+        "event": "user created",
+        "level": "info",
+        "timestamp": "2025-01-01T00:00:00.000000Z",
+        "trace_id": "0af7651916cd43dd8448eb211c80319c",
+        "span_id": "b7ad6b7169203331",
+    }
+
+
+def test_outside_a_trace_the_ids_are_null():
+    assert (logged()["trace_id"], logged()["span_id"]) == (None, None)
+
+
+def test_the_level_is_written_and_what_is_below_the_threshold_is_not():
+    lines: list[str] = []
+    log = json_logger("users", "a", lines, at_least="warning")
+    for level in ("debug", "info", "warning", "error", "critical"):
+        log("x", level=level)
+    assert [json.loads(line)["level"] for line in lines] == ["warning", "error", "critical"]
+
+
+@pytest.mark.parametrize("stream", [io.BytesIO(), io.StringIO()])
+def test_a_stream_of_bytes_or_of_text_gets_one_line_an_event(stream):
+    log = json_logger("users", "a", stream)
+    log("first")
+    log("zweitens: größer")
+    lines = stream.getvalue().splitlines()
+    assert [json.loads(line)["event"] for line in lines] == ["first", "zweitens: größer"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "password",
+        "new_password",
+        "api_key",
+        "apiKey",
+        "X-Api-Key",
+        "Authorization",
+        "access_token",
+        "client_secret",
+        "Set-Cookie",
+        "passwd",
+        "credentials",
+        "PRIVATE_KEY",
+    ],
+)
+def test_a_field_whose_name_sounds_secret_is_redacted_at_any_depth(name):
+    @dataclasses.dataclass
+    class Login:
+        user: str
+        extra: dict[str, str]
+
+    login = Login("ada", {name: "hunter2"})
+    line = logged(**{name: "hunter2"}, nested={"list": [{name: ["hunter2"]}]}, login=login)
+    assert "hunter2" not in json.dumps(line)
+    assert line[name] == "[redacted]"
+    assert line["login"] == {"user": "ada", "extra": {name: "[redacted]"}}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "sent Authorization: Bearer hunter2.hunter2",
+        "basic aHVudGVyMg==",
+        "token eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJodW50ZXIyIn0.hunter2",
+        "https://shop/?user=ada&password=hunter2&x=1",
+        "Login(user='ada', api_key='hunter2')",
+    ],
+)
+def test_credentials_inside_a_text_are_redacted(text):
+    for line in (logged(text), logged(error=text), logged(error=ValueError(text), x=[text])):
+        for secret in ("hunter2", "aHVudGVyMg", "eyJhbGci"):
+            assert secret not in json.dumps(line)
+
+
+def test_text_that_only_looks_a_little_like_a_secret_stays_readable():
+    line = logged("he passed the basic test", operation="keys", count=3)
+    assert line["operation"] == "keys"
+    assert line["count"] == 3
+
+
+class Unprintable:
+    def __str__(self) -> str:
+        raise RuntimeError("no")
+
+
+circle: list[Any] = []
+circle.append(circle)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *(object(), Unprintable(), {Unprintable(): Unprintable()}, circle, int, lambda: None),
+        *(2**80, float("nan"), 1 + 2j, b"\xff", "\ud800", {1: 2, None: 3}, {"a", "b"}),
+        KeyError("x"),
+    ],
+)
+def test_a_value_json_does_not_know_is_written_somehow_and_nothing_is_raised(value):
+    line = logged(value=value, nested={"deep": [value]})
+    assert {"value", "nested", "event", "timestamp"} <= set(line)
+
+
+def test_a_field_may_be_called_event():
+    assert logged("call", event="click")["event_"] == "click"
+
+
+@given(st.text(), st.dictionaries(st.text(), st.text() | st.integers() | st.floats()))
+def test_whatever_the_text_one_event_is_one_line_of_json(text, fields):
+    line = logged("call", text=text, fields=fields)
+    assert line["event"] == "call"
