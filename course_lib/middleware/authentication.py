@@ -18,6 +18,7 @@ from course_lib.context import authorization, caller, wall_clock
 from course_lib.endpoint import Endpoint, Middleware
 from course_lib.errors import Unauthenticated
 
+_BROKEN = (jwt.InvalidTokenError, TypeError, ValueError, ArithmeticError, RecursionError)
 _SHARED_SECRET, _KEY_PAIR = ("HS",), ("RS", "PS", "ES", "Ed")
 
 
@@ -72,7 +73,13 @@ def jwt_bearer(
                 token, key, list(algorithms), options, audience=audience, issuer=issuer
             )
             times = float(claims.get("nbf", 0)), float(claims["exp"])
-        except (jwt.InvalidTokenError, TypeError, ValueError, RecursionError) as error:
+        except (
+            jwt.InvalidTokenError,
+            TypeError,
+            ValueError,
+            ArithmeticError,
+            RecursionError,
+        ) as error:
             _refuse(f"the token is not valid: {error}", "Bearer")
         if len(verified) >= remembered:
             verified.pop(next(iter(verified)), None)
@@ -95,7 +102,7 @@ def _authenticated(name: str, scheme: str, check: Any) -> Middleware:
             given, _, credentials = (authorization.get() or "").partition(" ")
             caller.set(None)
             if given.lower() != name:
-                _refuse("no credentials" if not given else f"not the scheme {given[:20]}", scheme)
+                _refuse("credentials of another scheme" if given else "no credentials", scheme)
             caller.set(check(credentials.strip()))
             return await inner(request)
 

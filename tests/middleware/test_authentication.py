@@ -57,7 +57,7 @@ async def test_the_scheme_may_be_written_in_any_case():
         ("Basic", "wrong user or password"),
         ("Basic %%%", "not base64"),
         ("Basic é", "not base64"),
-        ("Bearer abc", "not the scheme Bearer"),
+        ("Bearer abc", "credentials of another scheme"),
     ],
 )
 async def test_everybody_else_is_refused_and_told_what_to_send(credentials, why):
