@@ -10,6 +10,7 @@ from course_lib.shop.endpoints import (
     UserClient,
     UserEndpoints,
 )
+from course_lib.shop.user_streams import UserStreams, WatchUsers
 from course_lib.shop.users import User
 from course_lib.transport.http_client import http_client
 from course_lib.transport.http_server import Route
@@ -23,6 +24,12 @@ def user_routes(endpoints: UserEndpoints, **hooks: Any) -> list[Route]:
         Route("POST", "/users", endpoints.create_user, CreateUser, User, status=201, **hooks),
         Route("PUT", "/users/{user_id}", endpoints.update_user, UpdateUser, User, **hooks),
     ]
+
+
+def user_stream_routes(streams: UserStreams, **hooks: Any) -> list[Route]:
+    """The watch as server-sent events; put it before `user_routes`, whose paths would match."""
+    watch = streams.watch_users
+    return [Route("GET", "/users/changes", watch, WatchUsers, User, stream=True, **hooks)]
 
 
 def http_user_client(base_url: str, **options: Any) -> UserClient:

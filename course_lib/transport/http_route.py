@@ -14,7 +14,13 @@ import orjson
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from course_lib.endpoint import Endpoint
-from course_lib.errors import CallError, InvalidRequest, PayloadTooLarge, Unavailable
+from course_lib.errors import (
+    CallError,
+    InvalidRequest,
+    PayloadTooLarge,
+    Unauthenticated,
+    Unavailable,
+)
 from course_lib.transport import codes, metadata
 from course_lib.transport.decoding import (
     fields_of,
@@ -91,6 +97,7 @@ def serve_route(route: Route, max_body_bytes: int) -> ASGIApp:
                 for see in after:
                     see(headers, response)
                 if stream:
+                    scope.setdefault("state", {})["watching"] = True
                     size, error = await send_events(response, _raw(headers), receive, send)
                     status = codes.http_status(error) if error else route.status
                     return
@@ -118,8 +125,8 @@ def encode_error(error: CallError, status: int | None = None) -> tuple[int, RawH
     """The one error encoder: status, headers and envelope."""
     status = status or codes.http_status(error)
     headers = codes.wire_headers(error)
-    if status == 401:
-        headers["www-authenticate"] = getattr(error, "challenge", "Bearer")
+    if isinstance(error, Unauthenticated):
+        headers["www-authenticate"] = error.challenge
     if status == 413:
         headers["connection"] = "close"
     body = orjson.dumps({"code": status, "data": None, "message": error.message})

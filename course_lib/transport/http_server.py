@@ -6,11 +6,12 @@ that wraps a call; those are endpoint middlewares.
 
 import dataclasses
 import inspect
+import re
 from collections.abc import Callable, Iterable
 from typing import Any, Generic, TypeVar, get_type_hints
 
 from fastapi import Body, FastAPI, Path, Query, Request
-from fastapi.responses import HTMLResponse, Response
+from fastapi.responses import HTMLResponse, JSONResponse, Response
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, ConfigDict, create_model
 from starlette.exceptions import HTTPException
@@ -91,9 +92,9 @@ def _add(app: FastAPI, route: Route, max_body_bytes: int) -> None:
         documented,
         methods=[route.method],
         status_code=route.status,
-        summary=route.summary,
+        summary=route.summary or _sentence(route.request.__name__),
         response_model=None if route.stream else Envelope.__class_getitem__(route.response),
-        response_class=_Events if route.stream else Response,
+        response_class=_Events if route.stream else JSONResponse,
         responses={key: {"model": Envelope[None]} for key in ("4XX", "5XX")},
         route_class_override=LeanRoute,
     )
@@ -126,6 +127,10 @@ def _signature(route: Route) -> inspect.Signature:
         model = create_model(route.request.__name__, __config__=strict, **in_body)
         add("body", model, Body())
     return inspect.Signature(parameters)
+
+
+def _sentence(name: str) -> str:
+    return re.sub(r"(?<!^)([A-Z])", lambda capital: " " + capital[1].lower(), name)
 
 
 def _methods_at(routes: Iterable[Any], path: str) -> set[str]:

@@ -1,0 +1,85 @@
+"""An endpoint over gRPC, made from one method of a generated stub.
+
+The channel belongs to the loop it was made on. On the wire gRPC rounds a deadline up, by at
+most one per cent. Leaves out: retries (but grpc itself repeats a
+call that never left the client) and balancing.
+"""
+
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import grpc
+
+from course_lib import context
+from course_lib.endpoint import Endpoint
+from course_lib.errors import CallError, PayloadTooLarge
+from course_lib.transport import codes, metadata
+from course_lib.transport.hooks import After, Before
+
+_STREAMED_REQUESTS = (grpc.aio.StreamUnaryMultiCallable, grpc.aio.StreamStreamMultiCallable)
+_STREAMED_RESPONSES = (grpc.aio.UnaryStreamMultiCallable, grpc.aio.StreamStreamMultiCallable)
+_NOBODY_ANSWERED = {"UNAVAILABLE", "DEADLINE_EXCEEDED"}
+
+
+def grpc_client(
+    method: Any,
+    encode: Callable[[Any], Any],
+    decode: Callable[[Any], Any],
+    *,
+    before: tuple[Before, ...] = (),
+    after: tuple[After, ...] = (),
+) -> Endpoint:
+    """The endpoint behind a stub's method, such as `UsersStub(channel).GetUser`.
+
+    A method that streams takes or returns an async iterator. Raises what the service raised,
+    `.remote`; Unavailable when nobody answers, and DeadlineExceeded.
+    """
+
+    async def encode_all(requests: AsyncIterator[Any]) -> AsyncIterator[Any]:
+        async for request in requests:
+            yield encode(request)
+
+    async def endpoint(request: Any) -> Any:
+        headers = metadata.outgoing_trace()
+        for hook in before:
+            hook(headers)
+        streamed = isinstance(method, _STREAMED_REQUESTS)
+        message = encode_all(request) if streamed else encode(request)
+        call = method(message, timeout=context.remaining_seconds(), metadata=tuple(headers.items()))
+        if isinstance(method, _STREAMED_RESPONSES):
+            await call.initial_metadata()  # the server has begun: a watcher misses nothing now
+            return _items(call, decode)
+        try:
+            response = decode(await call)
+        except grpc.aio.AioRpcError as failure:
+            raise _error(failure) from None
+        if after:
+            trailing = dict(await call.trailing_metadata())
+            for see in after:
+                see(trailing, response)
+        return response
+
+    return endpoint
+
+
+async def _items(call: Any, decode: Callable[[Any], Any]) -> AsyncIterator[Any]:
+    try:
+        async for message in call:
+            yield decode(message)
+    except grpc.aio.AioRpcError as failure:
+        raise _error(failure) from None
+    finally:
+        call.cancel()
+
+
+def _error(failure: grpc.aio.AioRpcError) -> CallError:
+    """The error of our tree; without a class name it may be grpc on our own side that speaks."""
+    headers = dict(failure.trailing_metadata() or ())
+    name, status = headers.get(codes.ERROR_HEADER), failure.code().name
+    details = failure.details() or status
+    if name is None and status == "RESOURCE_EXHAUSTED" and "larger than max" in details:
+        name = PayloadTooLarge.__name__
+    seconds = codes.retry_after_seconds(headers.get(codes.RETRY_AFTER_HEADER))
+    error = codes.error_from(name, details, grpc_status=status, retry_after_seconds=seconds)
+    error.remote = name is not None or status not in _NOBODY_ANSWERED
+    return error
