@@ -9,7 +9,17 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from course_lib.grading import notebooks, places, progress, tasks
+from course_lib.grading import (
+    classroom,
+    doctor,
+    jupyter,
+    notebooks,
+    pages,
+    places,
+    progress,
+    tasks,
+    workspace,
+)
 from course_lib.grading.card import Card
 from course_lib.grading.report import Report
 from course_lib.grading.sandbox import Sandbox
@@ -22,6 +32,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return int(asked.run(asked))
     except tasks.TasksMalformed as error:
         return _fail(f"The course's own tasks are damaged: {error}")
+    except (workspace.WorkspaceError, notebooks.NotebookUnreadable) as error:
+        return _fail(str(error))
     except OSError as error:
         return _fail(f"{error}. `course doctor` looks for the cause.")
     except KeyboardInterrupt:
@@ -37,10 +49,129 @@ def _parser() -> argparse.ArgumentParser:
         made.set_defaults(run=run)
         return made
 
+    one = verb("lab", lab, "lay the workspace and open JupyterLab at lesson 0.0")
+    one.add_argument("--no-browser", action="store_true", help="only print the address")
+    one.add_argument("--lay-only", action="store_true", help="lay the workspace, start nothing")
+    one.add_argument("--port", type=int, help="the first port to try (default 8888)")
+    verb("next", next_task, "tell which task comes next")
     one = verb("check", check, "grade tasks: all, those of a LESSON, or one TASK")
     one.add_argument("what", nargs="?", metavar="LESSON|TASK")
     one.add_argument("--work", type=Path, metavar="DIR", help="where the notebooks are")
+    one = verb("hint", hint, "show the next hint of a TASK")
+    one.add_argument("what", metavar="TASK")
+    one = verb("reset", reset, "bring a LESSON's exercise or a TASK's cell back; yours is kept")
+    one.add_argument("what", metavar="LESSON|TASK")
+    one = verb("solution", solution, "show the solution of a TASK")
+    one.add_argument("what", metavar="TASK")
+    one.add_argument("--yes", action="store_true", help="show it before the task is done")
+    verb("progress", show_progress, "show what is done")
+    one = verb("grade", grade_folder, "grade a class: DIR holds a folder for each submission")
+    one.add_argument("folder", type=Path, metavar="DIR")
+    one.add_argument("--at-once", type=int, metavar="N", help="submissions graded in parallel")
+    one.add_argument("--out", type=Path, metavar="DIR", help="where the tables go (default DIR)")
+    verb("doctor", examine, "look for what is missing on this machine")
     return parser
+
+
+def lab(asked: argparse.Namespace) -> int:
+    """Lay the workspace and become JupyterLab, or tell where it runs already."""
+    said = str(workspace.lay())
+    if said:
+        print(said, flush=True)
+    if asked.lay_only:
+        workspace.quieten_jupyterlab()
+        return 0
+    url = jupyter.running_url()
+    if url:
+        print(f"JupyterLab already runs for this workspace. Open {url}")
+        return 0
+    jupyter.start(not asked.no_browser, asked.port)
+
+
+def next_task(asked: argparse.Namespace) -> int:
+    """Tell the first task that has not passed."""
+    passed = _stored().passed()
+    for lesson in tasks.lessons():
+        for task in lesson.tasks:
+            if task.name not in passed:
+                print(f"{task.lesson}  {task.name}: {task.title} ({task.minutes} min)")
+                path = places.notebook(places.workspace() / "exercises", task.lesson)
+                print(f"open {path}" if path else "`course lab` lays the notebook it is in")
+                return 0
+    print("Every task is done.")
+    return 0
+
+
+def hint(asked: argparse.Namespace) -> int:
+    """Show the next hint."""
+    task = tasks.find(asked.what)
+    if task is None:
+        return _unknown(asked.what)
+    number = _stored().next_hint(task.name, len(task.hints))
+    print(f"Hint {number} of {len(task.hints)}: {task.hints[number - 1]}")
+    return 0
+
+
+def reset(asked: argparse.Namespace) -> int:
+    """Bring an exercise or a cell back."""
+    task = tasks.find(asked.what)
+    if task is None and tasks.lesson_of(asked.what) is None:
+        return _unknown(asked.what)
+    kept = workspace.reset_task(task) if task else workspace.reset_lesson(asked.what)
+    print(f"{asked.what} is as it was." + (f" Your version is kept in {kept}" if kept else ""))
+    print("If the notebook is open in JupyterLab, choose File, Reload Notebook from Disk.")
+    return 0
+
+
+def solution(asked: argparse.Namespace) -> int:
+    """Show the solution once the task is done, or when told twice."""
+    task = tasks.find(asked.what)
+    if task is None:
+        return _unknown(asked.what)
+    path = places.notebook(places.root() / "solutions", task.lesson)
+    if path is None:
+        return _fail(f"The solution of lesson {task.lesson} is not here.")
+    if task.name not in _stored().passed() and not asked.yes and not _confirmed(task.name):
+        return 1
+    print(notebooks.read(path).only(task.name).strip())
+    return 0
+
+
+def _confirmed(name: str) -> bool:
+    question = f"{name} has not passed yet. Show the solution all the same? [y/N] "
+    try:
+        return input(question).strip().lower() in ("y", "yes")
+    except EOFError:
+        print(f"\nTry `course hint {name}` first, or ask again with --yes.")
+        return False
+
+
+def show_progress(asked: argparse.Namespace) -> int:
+    """Show the table of lessons and tasks."""
+    print(pages.stored_page())
+    return 0
+
+
+def grade_folder(asked: argparse.Namespace) -> int:
+    """Grade a class and write grades.csv and grades.json."""
+    if not asked.folder.is_dir():
+        return _fail(f"There is no folder {asked.folder}.")
+    grades = classroom.grade_class(
+        asked.folder, asked.at_once, lambda line: print(line, flush=True)
+    )
+    if not grades:
+        return _fail(f"{asked.folder} holds no folder of notebooks, one for each submission.")
+    table, data = classroom.write(grades, asked.out or asked.folder)
+    print(f"written: {table} and {data}")
+    return 0
+
+
+def examine(asked: argparse.Namespace) -> int:
+    """Print what the doctor finds; 1 when something must be done."""
+    findings = list(doctor.examine())
+    for each in findings:
+        print(f"{each.state:<9} {each.text}")
+    return 1 if any(each.state == "problem" for each in findings) else 0
 
 
 def check(asked: argparse.Namespace) -> int:
@@ -48,7 +179,7 @@ def check(asked: argparse.Namespace) -> int:
     wanted = _select(asked.what)
     work = _work(asked.work)
     if not wanted and asked.what:
-        return _fail(f"No lesson or task is called {asked.what!r}; `course progress` lists them.")
+        return _unknown(asked.what)
     if not work.is_dir():
         return _fail(f"There is no folder {work}. `course lab` lays your workspace.")
     sandbox, graded, failed = Sandbox(), 0, 0
@@ -120,6 +251,14 @@ def _work(given: Path | None) -> Path:
 
 def _is_workspace(folder: Path) -> bool:
     return folder.resolve().is_relative_to(places.workspace())
+
+
+def _stored() -> progress.Progress:
+    return progress.Progress(places.workspace())
+
+
+def _unknown(what: str) -> int:
+    return _fail(f"No lesson or task is called {what!r}; `course progress` lists them.")
 
 
 def _fail(message: str) -> int:

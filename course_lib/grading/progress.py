@@ -54,6 +54,7 @@ class Progress:
         if self.folder is None:
             change(self._memory)
             return self._memory
+        self.folder.mkdir(parents=True, exist_ok=True)
         with locked(self.folder / f"{FILE}.lock"):
             data = self.read()
             change(data)

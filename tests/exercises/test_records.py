@@ -1,4 +1,4 @@
-"""Every grader passes the solution, waits for the untouched exercise, and catches what it should."""
+"""Every grader passes the solution, waits for the untouched exercise, catches what it should."""
 
 from collections.abc import Iterator
 

@@ -1,0 +1,44 @@
+"""Opens the workspace in JupyterLab, or tells where it is open already."""
+
+import os
+import sys
+from typing import NoReturn
+from urllib.parse import quote
+
+from course_lib.grading import places, workspace
+
+
+def running_url() -> str | None:
+    """The address of the JupyterLab that already serves this workspace, or None."""
+    from jupyter_server.serverapp import list_running_servers
+
+    for server in list_running_servers():
+        if os.path.realpath(server.get("root_dir", "")) == str(places.workspace()):
+            token = f"?token={server['token']}" if server.get("token") else ""
+            return f"{server['url']}lab{first_page()}{token}"
+    return None
+
+
+def first_page() -> str:
+    """The path of lesson 0.0 below `/lab`."""
+    path = places.notebook(places.workspace() / "notebooks", "0.0")
+    return f"/tree/notebooks/{quote(path.name)}" if path else ""
+
+
+def start(browser: bool, port: int | None) -> NoReturn:
+    """Become JupyterLab; it takes the next free port when one is taken, and prints its address."""
+    workspace.quieten_jupyterlab()
+    options = [
+        f"--ServerApp.root_dir={places.workspace()}",
+        f"--LabApp.default_url=/lab{first_page()}",
+        "--ServerApp.log_level=WARN",
+    ]
+    if not browser:
+        options.append("--no-browser")
+    if port is not None:
+        options.append(f"--ServerApp.port={port}")
+    if os.geteuid() == 0:
+        options.append("--allow-root")
+    os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"  # the kernel is this Python, not one of the user's
+    os.chdir(places.workspace())
+    os.execv(sys.executable, [sys.executable, "-m", "jupyterlab", *options])
