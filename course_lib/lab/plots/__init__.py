@@ -10,6 +10,7 @@ from course_lib.lab.plots.diagrams import flow, onion
 from course_lib.lab.plots.live import LiveFigure
 from course_lib.lab.plots.measured import bars, histogram, latencies, lines
 from course_lib.lab.plots.spans import Span, Step, timeline, waterfall
+from course_lib.lab.plots.traffic import traffic
 
 __all__ = [
     "LiveFigure",
@@ -23,5 +24,6 @@ __all__ = [
     "lines",
     "onion",
     "timeline",
+    "traffic",
     "waterfall",
 ]

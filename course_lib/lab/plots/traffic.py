@@ -1,0 +1,55 @@
+"""The picture of a control panel: answers a second by instance, and below it the failed calls."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from course_lib.lab.plots.canvas import COLOURS, LINE_STYLES, MARKERS, Canvas, Picture, rounded
+
+
+def traffic(
+    seconds: Sequence[float],
+    answered: Mapping[str, Sequence[float]],
+    failed_percent: Sequence[float],
+    *,
+    title: str,
+    window_seconds: float = 30.0,
+) -> Picture:
+    """Lines per instance in requests/s over the failed share in %, the last seconds of both."""
+    canvas = Canvas(title, 7.2, 3.9, crisp=False)
+    figure, upper = canvas.figure, canvas.axes
+    upper.set_position((0.095, 0.44, 0.80, 0.43))
+    lower: Any = figure.add_axes((0.095, 0.135, 0.80, 0.19), sharex=upper)
+    for i, rates in enumerate(answered.values()):
+        style = {"color": COLOURS[i % 7], "linestyle": LINE_STYLES[i % 7], "linewidth": 2.2}
+        every = {"marker": MARKERS[i % 7], "markersize": 6, "markevery": (3 * i % 10, 15)}
+        upper.plot(seconds, rates, **style, **every)
+    lower.fill_between(seconds, failed_percent, color=COLOURS[1], alpha=0.35, hatch="//")
+    lower.plot(seconds, failed_percent, color=COLOURS[1], linewidth=2)
+    end = max(seconds[-1] if seconds else 0.0, window_seconds)
+    top = max([10.0, *(rate for rates in answered.values() for rate in rates)]) * 1.1
+    upper.set(xlim=(end - window_seconds, end), ylim=(0, top), ylabel="requests/s")
+    lower.set(ylim=(0, 105), ylabel="failed (%)", xlabel="time (s)", yticks=(0, 50, 100))
+    for axes in (upper, lower):
+        axes.grid(color="#e6e6e6")
+        axes.spines[["top", "right"]].set_visible(False)
+    _names(upper, answered, top)
+    said = [
+        "Upper lines: requests/s by instance; lower line: failed calls (%); "
+        "horizontal axis: time (s).",
+        *(f"{name}: {rounded(rates[-1])} requests/s." for name, rates in answered.items() if rates),
+        *(f"Failed: {rounded(share)} %." for share in failed_percent[-1:]),
+    ]
+    return canvas.picture(said)
+
+
+def _names(axes: Any, answered: Mapping[str, Sequence[float]], top: float) -> None:
+    """The name of each line at its right end, at least a line's height apart."""
+    ends = sorted(
+        (rates[-1] if rates else 0.0, i, n) for i, (n, rates) in enumerate(answered.items())
+    )
+    lowest, apart = 0.0, top * 0.13
+    for value, i, name in ends:
+        lowest = max(value, lowest)
+        where = {"xy": (1.015, lowest / top), "xycoords": "axes fraction", "va": "center"}
+        axes.annotate(name, color=COLOURS[i % 7], weight="bold", **where)
+        lowest += apart
