@@ -4,15 +4,19 @@
 service. Between the two may lie a wire: a caller cannot tell, as in Go-kit.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from course_lib.endpoint import Endpoint, Middleware
+from course_lib.endpoint import Endpoint, Middleware, chain
 from course_lib.shop.users import CreateUser, GetUser, ListUsers, UpdateUser, User, UserService
 
 
-def identity(inner: Endpoint) -> Endpoint:
-    """The middleware that does nothing."""
-    return inner
+Wrap = Callable[[str], Middleware]
+
+
+def bare(_operation: str) -> Middleware:
+    """Wrap an operation in nothing at all."""
+    return chain()
 
 
 @dataclass(frozen=True)
@@ -25,8 +29,8 @@ class UserEndpoints:
     update_user: Endpoint
 
 
-def user_endpoints(service: UserService, wrap: Middleware = identity) -> UserEndpoints:
-    """Make endpoints of a service, each with the same middleware around it."""
+def user_endpoints(service: UserService, wrap: Wrap = bare) -> UserEndpoints:
+    """Make endpoints of a service; `wrap("get_user")` gives the middleware around that operation."""
 
     async def get_user(request: GetUser) -> User:
         return await service.get_user(request.user_id)
@@ -40,7 +44,12 @@ def user_endpoints(service: UserService, wrap: Middleware = identity) -> UserEnd
     async def update_user(request: UpdateUser) -> User:
         return await service.update_user(request.user_id, request.name, request.age)
 
-    return UserEndpoints(wrap(get_user), wrap(create_user), wrap(list_users), wrap(update_user))
+    return UserEndpoints(
+        get_user=wrap("get_user")(get_user),
+        create_user=wrap("create_user")(create_user),
+        list_users=wrap("list_users")(list_users),
+        update_user=wrap("update_user")(update_user),
+    )
 
 
 class UserClient:
