@@ -4,6 +4,7 @@ from typing import Any
 
 import grpc
 
+from course_lib.endpoint import Endpoint
 from course_lib.shop import shop_pb2 as pb
 from course_lib.shop.endpoints import UserClient, UserEndpoints
 from course_lib.shop.shop_pb2_grpc import UsersStub
@@ -23,8 +24,9 @@ def add_users(
 ) -> None:
     """Register the user service; `before`, `after`, `finalizers` go to each method."""
 
-    def method(name: str, *parts: Any, **kind: Any) -> None:
-        methods[name] = grpc_method(*parts, name=f"/shop.Users/{name}", **kind, **hooks)
+    def method(name: str, endpoint: Endpoint, decode: Any, encode: Any, **kind: bool) -> None:
+        options: dict[str, Any] = {"name": f"/shop.Users/{name}", **kind, **hooks}
+        methods[name] = grpc_method(endpoint, decode, encode, **options)
 
     methods: dict[str, Any] = {}
     method("GetUser", endpoints.get_user, get_from_pb, user_to_pb)

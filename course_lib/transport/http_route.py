@@ -6,9 +6,8 @@ would cost more than everything else a request meets on its way.
 
 import asyncio
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
-from urllib.parse import parse_qsl
 
 import orjson
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -16,27 +15,18 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from course_lib.endpoint import Endpoint
 from course_lib.errors import (
     CallError,
-    InvalidRequest,
-    PayloadTooLarge,
     Unauthenticated,
-    Unavailable,
 )
 from course_lib.transport import codes, metadata
-from course_lib.transport.decoding import (
-    fields_of,
-    fill,
-    json_converter,
-    parse_json,
-    require,
-    text_converter,
-)
 from course_lib.transport.hooks import After, Before, Finalizer, Outcome
+from course_lib.transport.http_decoding import read_body, request_decoder
 from course_lib.transport.http_stream import send_events
 
 CALLER_GONE = 499
 """The status in an `Outcome` when the caller left before the answer (nginx's number)."""
 
 RawHeaders = list[tuple[bytes, bytes]]
+_CARRIED = (b"traceparent", b"tracestate", b"authorization", metadata.TIMEOUT_HEADER.encode())
 _JSON_TYPE = (b"content-type", b"application/json")
 
 
@@ -74,7 +64,7 @@ class Route:
 
 def serve_route(route: Route, max_body_bytes: int) -> ASGIApp:
     """The route as an ASGI application; the order is that of `hooks`."""
-    decode = _decoder(route)
+    decode = request_decoder(route.request, route.path_names, route.has_body)
     head = b'{"code":%d,"data":' % route.status
     before, after, finalizers = route.before, route.after, route.finalizers
     endpoint, has_body, stream = route.endpoint, route.has_body, route.stream
@@ -91,7 +81,7 @@ def serve_route(route: Route, max_body_bytes: int) -> ASGIApp:
                     incoming = _text_headers(scope)
                     for hook in before:
                         hook(incoming)
-                body = await _read_body(scope, receive, max_body_bytes) if has_body else b""
+                body = await read_body(scope, receive, max_body_bytes) if has_body else b""
                 response = await endpoint(decode(scope["path_params"], scope["query_string"], body))
                 headers: dict[str, str] = {}
                 for see in after:
@@ -140,74 +130,16 @@ async def send_answer(send: Send, status: int, headers: RawHeaders, body: bytes)
     await send({"type": "http.response.body", "body": body})
 
 
-def _decoder(route: Route) -> Callable[[Mapping[str, str], bytes, bytes], Any]:
-    path_names, request, has_body = route.path_names, route.request, route.has_body
-    texts, required = fields_of(
-        request, lambda hint: text_converter(hint) if not has_body else json_converter(hint)
-    )
-    hints = fields_of(request, lambda hint: hint)[0]
-    in_path = {name: text_converter(hints[name]) for name in path_names}
-    elsewhere = {name: convert for name, convert in texts.items() if name not in path_names}
-
-    def decode(path_params: Mapping[str, str], query: bytes, body: bytes) -> Any:
-        filled = {name: convert(path_params[name], name) for name, convert in in_path.items()}
-        if has_body:
-            document = parse_json(body)
-            if type(document) is not dict:
-                raise InvalidRequest("body: must be a JSON object")
-            filled |= fill(document, elsewhere)
-        elif query:
-            filled |= fill(_parse_query(query), elsewhere)
-        require(filled, required)
-        return request(**filled)
-
-    return decode
-
-
-def _parse_query(query: bytes) -> dict[str, str]:
-    try:
-        pairs = parse_qsl(query.decode("ascii"), keep_blank_values=True, errors="strict")
-    except ValueError as error:
-        raise InvalidRequest(f"query: must be UTF-8, percent-encoded: {error}") from None
-    values = dict(pairs)
-    if len(values) < len(pairs):
-        raise InvalidRequest("query: a field is given twice")
-    return values
-
-
-async def _read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
-    """Read no more than the limit; what is declared larger is not read at all."""
-    declared = dict(scope["headers"]).get(b"content-length", b"0")
-    size, body, more = int(declared) if declared.isdigit() else 0, b"", True
-    while more and size <= limit:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise Unavailable("the caller left before the request was read")
-        body += message.get("body", b"")
-        size, more = max(size, len(body)), message.get("more_body", False)
-    if size > limit:
-        raise PayloadTooLarge(f"body: must be at most {limit} bytes")
-    return body
-
-
-def _arrive(scope: Scope) -> tuple[list[Any], str | None]:
-    raw = scope["headers"]
+def _arrive(scope: Scope) -> tuple[metadata.Tokens, str | None]:
+    """Begin the call; two traceparent headers are none (W3C Trace Context)."""
+    raw, client = scope["headers"], scope.get("client")
     found: dict[bytes, bytes] = dict(raw)
-    traceparent = found.get(b"traceparent")
     if len(found) < len(raw) and [name for name, _ in raw].count(b"traceparent") > 1:
-        traceparent = None
-    client = scope.get("client")
-    tokens = metadata.arrive(
-        _text(traceparent),
-        _text(found.get(b"tracestate")),
-        _text(found.get(b"authorization")),
-        client[0] if client else None,
-    )
-    return tokens, _text(found.get(metadata.TIMEOUT_HEADER.encode()))
-
-
-def _text(value: bytes | None) -> str | None:
-    return None if value is None else value.decode("latin-1")
+        del found[b"traceparent"]
+    sent = [found[name].decode("latin-1") if name in found else None for name in _CARRIED]
+    traceparent, tracestate, authorization, timeout = sent
+    address = client[0] if client else None
+    return metadata.arrive(traceparent, tracestate, authorization, address), timeout
 
 
 def _text_headers(scope: Scope) -> dict[str, str]:

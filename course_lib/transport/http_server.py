@@ -7,20 +7,18 @@ that wraps a call; those are endpoint middlewares.
 import dataclasses
 import inspect
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any, Generic, TypeVar, get_type_hints
 
 from fastapi import Body, FastAPI, Path, Query, Request
 from fastapi.responses import HTMLResponse, JSONResponse, Response
-from fastapi.routing import APIRoute
 from pydantic import BaseModel, ConfigDict, create_model
 from starlette.exceptions import HTTPException
-from starlette.routing import Match, get_route_path
-from starlette.types import Receive, Scope, Send
 
 from course_lib.errors import CallError, InvalidRequest, NotFound, Unimplemented
 from course_lib.transport.http_docs import docs_page
-from course_lib.transport.http_route import Route, encode_error, send_answer, serve_route
+from course_lib.transport.http_lean import LeanApp, LeanRoute
+from course_lib.transport.http_route import Route, encode_error, serve_route
 
 __all__ = ["Envelope", "Route", "http_app"]
 
@@ -35,39 +33,10 @@ class Envelope(BaseModel, Generic[T]):
     message: str
 
 
-class LeanRoute(APIRoute):
-    """A route that FastAPI documents and matches, with a bare ASGI application inside."""
-
-    def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
-        super().__init__(path, endpoint, **options)
-        self.app = endpoint.serve  # type: ignore[attr-defined]
-        self._allowed = frozenset(self.methods or ())
-
-    def matches(self, scope: Scope) -> tuple[Match, Scope]:
-        """As FastAPI does it, less what these routes never need."""
-        if scope["type"] != "http":
-            return Match.NONE, {}
-        path = get_route_path(scope) if scope.get("root_path") else scope["path"]
-        found = self.path_regex.match(path)
-        if found is None:
-            return Match.NONE, {}
-        match = Match.FULL if scope["method"] in self._allowed else Match.PARTIAL
-        return match, {"path_params": found.groupdict(), "endpoint": self.endpoint, "route": self}
-
-    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer, or say which methods there are."""
-        if scope["method"] in self._allowed:
-            await self.app(scope, receive, send)
-            return
-        allowed = ", ".join(sorted(_methods_at(scope["router"].routes, self.path)))
-        refusal = Unimplemented(f"{scope['method']}: not a method of this path ({allowed} is)")
-        status, headers, body = encode_error(refusal, 405)
-        await send_answer(send, status, [*headers, (b"allow", allowed.encode())], body)
-
-
 def http_app(title: str, routes: Iterable[Route], *, max_body_bytes: int = 1_000_000) -> FastAPI:
     """A FastAPI application that serves the routes; bodies above the limit get 413."""
-    app = FastAPI(title=title, docs_url=None, redoc_url=None)
+    no_telemetry: Any = {"tracing": False, "metrics": False, "logs": False}
+    app = LeanApp(title=title, docs_url=None, redoc_url=None, telemetry=no_telemetry)
     app.add_exception_handler(HTTPException, _refuse)
     for route in routes:
         _add(app, route, max_body_bytes)
@@ -131,10 +100,6 @@ def _signature(route: Route) -> inspect.Signature:
 
 def _sentence(name: str) -> str:
     return re.sub(r"(?<!^)([A-Z])", lambda capital: " " + capital[1].lower(), name)
-
-
-def _methods_at(routes: Iterable[Any], path: str) -> set[str]:
-    return {method for route in routes if route.path == path for method in route.methods}
 
 
 async def _refuse(request: Request, error: Any) -> Response:

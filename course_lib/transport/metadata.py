@@ -7,7 +7,7 @@ memory the deadline travels as the seconds that are left, on gRPC as gRPC's own 
 import asyncio
 import math
 from collections.abc import Mapping
-from contextvars import ContextVar, Token
+from contextvars import Token
 from typing import Any
 
 from course_lib import context
@@ -17,13 +17,7 @@ from course_lib.errors import DeadlineExceeded, InvalidRequest
 TIMEOUT_HEADER = "x-timeout-seconds"
 LONGEST_TIMEOUT_SECONDS = 86_400.0
 
-_INCOMING: tuple[ContextVar[Any], ...] = (
-    context.deadline,
-    context.trace,
-    context.authorization,
-    context.caller_address,
-    context.caller,
-)
+Tokens = tuple[Token[Any], ...]
 
 
 def outgoing_trace() -> dict[str, str]:
@@ -41,7 +35,7 @@ def outgoing() -> dict[str, str]:
     headers = outgoing_trace()
     remaining = context.remaining_seconds()
     if remaining is not None:
-        headers[TIMEOUT_HEADER] = f"{min(remaining, LONGEST_TIMEOUT_SECONDS):.6f}"
+        headers[TIMEOUT_HEADER] = f"{min(remaining, LONGEST_TIMEOUT_SECONDS):.9f}"
     return headers
 
 
@@ -50,25 +44,30 @@ def arrive(
     tracestate: str | None,
     authorization: str | None,
     address: str | None,
-) -> list[Token[Any]]:
+) -> Tokens:
     """Begin a call on the server's side: everything the caller did not send is empty."""
     trace = parse_traceparent(traceparent) if traceparent else None
     if trace is not None and tracestate:
         trace = TraceContext(trace.trace_id, trace.span_id, trace.sampled, tracestate)
-    values = (None, trace, authorization, address, None)
-    return [variable.set(value) for variable, value in zip(_INCOMING, values, strict=True)]
+    return (
+        context.deadline.set(None),
+        context.trace.set(trace),
+        context.authorization.set(authorization),
+        context.caller_address.set(address),
+        context.caller.set(None),
+    )
 
 
-def arrive_with(headers: Mapping[str, str], address: str | None) -> list[Token[Any]]:
+def arrive_with(headers: Mapping[str, str], address: str | None) -> Tokens:
     """The same from headers in a mapping with lower-case names."""
     get = headers.get
     return arrive(get("traceparent"), get("tracestate"), get("authorization"), address)
 
 
-def leave(tokens: list[Token[Any]]) -> None:
+def leave(tokens: Tokens) -> None:
     """End a call: the context is again what it was before `arrive`."""
-    for variable, token in zip(_INCOMING, tokens, strict=True):
-        variable.reset(token)
+    for token in tokens:
+        token.var.reset(token)
 
 
 def arrive_deadline(seconds: str | float | None) -> None:
