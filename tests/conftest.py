@@ -1,15 +1,21 @@
-"""How tests run: coroutine tests in virtual time, or with `real_time` on an ordinary loop."""
+"""How tests run: coroutine tests in virtual time, and nothing may be left when a test ends.
+
+`real_time` runs a coroutine test on an ordinary loop; `leaves` lifts the check, with a reason.
+"""
 
 import asyncio
 import inspect
+from collections.abc import Iterator
 
 import pytest
 
-from course_lib.lab import virtual_time
+from course_lib.lab import leaks, virtual_time
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    """Name the markers."""
     config.addinivalue_line("markers", "real_time: run the coroutine test on an ordinary loop")
+    config.addinivalue_line("markers", "leaves(reason): threads, tasks or sockets may stay behind")
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -25,3 +31,15 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     else:
         virtual_time.run(test)
     return True
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left(request: pytest.FixtureRequest) -> Iterator[None]:
+    """No thread, task, socket, child process or server outlives its test."""
+    if request.node.get_closest_marker("leaves"):
+        yield
+        return
+    before = leaks.snapshot()
+    yield
+    left = leaks.left_since(before)
+    assert not left, "left behind: " + ", ".join(left)

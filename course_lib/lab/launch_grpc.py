@@ -52,8 +52,7 @@ class GrpcServer(Server):
         self.address = f"127.0.0.1:{bound}"
 
     async def _stop(self, drain_seconds: float) -> None:
-        server, self._server = self._server, None  # its __del__ needs the loop, so not at exit
-        await server.stop(drain_seconds or None)
+        await self._server.stop(drain_seconds or None)
 
     async def _kill(self) -> None:
         await self._stop(0.0)

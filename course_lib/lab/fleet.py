@@ -1,0 +1,129 @@
+"""Several instances of one service, each of which can be killed, slowed down and revived.
+
+An instance keeps its address for life, as a machine does, so that clients find it again.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Self
+
+from course_lib.lab.faults import slowed
+from course_lib.lab.launch import Server, serve
+
+
+class FleetInstance:
+    """One instance: `name`, `address`, `url`, and what may be done to it.
+
+    `state` is "up", "slow", "paused" or "down"; `served` counts the answers since it began.
+    """
+
+    def __init__(self, name: str, app: Any, server_name: str) -> None:
+        self.name = name
+        self._delay_seconds = 0.0
+        self._served_before = 0
+        self._app = slowed(app, lambda: self._delay_seconds)
+        self._server_name = server_name
+        self._server: Server = serve(self._app, server_name)
+        self.address = self._server.address
+        self.url = self._server.url
+
+    @property
+    def state(self) -> str:
+        """What the instance is doing."""
+        if self._server.state == "up":
+            return "slow" if self._delay_seconds else "up"
+        return "paused" if self._server.state == "paused" else "down"
+
+    @property
+    def served(self) -> int:
+        """How many requests it has answered in all its lives."""
+        return self._served_before + self._server.served
+
+    def kill(self) -> None:
+        """Crash: connections break, and nobody listens any more."""
+        self._server.kill()
+
+    def stop(self) -> None:
+        """End in good order: requests in flight finish."""
+        self._server.stop()
+
+    def revive(self) -> None:
+        """Start again at the same address, healthy; nothing happens to one that is not down."""
+        if self.state != "down":
+            return
+        self._served_before += self._server.served
+        self._delay_seconds = 0.0
+        self._server = serve(self._app, self._server_name, port=int(self.address.split(":")[1]))
+
+    def slow_down(self, seconds: float) -> None:
+        """Let every request take `seconds` longer."""
+        self._delay_seconds = seconds
+
+    def recover(self) -> None:
+        """Be as fast as before."""
+        self._delay_seconds = 0.0
+
+    def pause(self) -> None:
+        """Accept connections but answer nothing."""
+        self._server.pause()
+
+    def resume(self) -> None:
+        """Answer again."""
+        self._server.resume()
+
+    def __repr__(self) -> str:
+        return f"<{self.name}: {self.state}>"
+
+
+class Fleet(Mapping[str, FleetInstance]):
+    """Instances by name, in the order of their names; usable as a context manager.
+
+    `make_app(name)` makes the ASGI application of an instance. A fleet of the same `name`
+    replaces the one before it.
+    """
+
+    def __init__(
+        self,
+        make_app: Callable[[str], Any],
+        names: Sequence[str] = ("a", "b", "c"),
+        *,
+        name: str = "fleet",
+    ) -> None:
+        self._instances = {n: FleetInstance(n, make_app(n), f"{name}-{n}") for n in names}
+
+    @property
+    def addresses(self) -> dict[str, str]:
+        """The address of each instance, whatever its state."""
+        return {name: instance.address for name, instance in self.items()}
+
+    @property
+    def served(self) -> dict[str, int]:
+        """How many requests each instance has answered."""
+        return {name: instance.served for name, instance in self.items()}
+
+    @property
+    def state(self) -> dict[str, str]:
+        """What each instance is doing."""
+        return {name: instance.state for name, instance in self.items()}
+
+    def stop(self) -> None:
+        """Stop every instance."""
+        for instance in self.values():
+            instance.stop()
+
+    def __getitem__(self, name: str) -> FleetInstance:
+        return self._instances[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._instances)
+
+    def __len__(self) -> int:
+        return len(self._instances)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def __repr__(self) -> str:
+        return f"<Fleet {', '.join(f'{name}: {state}' for name, state in self.state.items())}>"

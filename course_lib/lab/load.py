@@ -1,0 +1,206 @@
+"""Load on an endpoint: a fixed number of callers, or arrivals that wait for nobody.
+
+Closed loop: each of `at_once` callers sends its next request when it has its answer. Open loop:
+requests arrive at random times (a Poisson process), whether or not the service keeps up. Works
+on any endpoint, in real and in virtual time.
+"""
+
+import asyncio
+import math
+import random
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from typing import Any, NamedTuple
+
+from course_lib.endpoint import Endpoint
+
+
+class Call(NamedTuple):
+    """One call: when it should have begun (seconds since the load did), and what came of it.
+
+    `seconds` counts from there, so waiting for a turn is not forgotten (no coordinated omission).
+    `outcome` is "ok" or the name of the error; `label` tells calls apart, such as by instance.
+    """
+
+    started: float
+    seconds: float
+    outcome: str
+    label: str
+
+
+class Result:
+    """What a load came to. Times are seconds; every call counts, failed ones too."""
+
+    def __init__(self, calls: list[Call], duration_seconds: float) -> None:
+        self.calls = calls
+        self.duration_seconds = duration_seconds
+
+    @property
+    def count(self) -> Counter[str]:
+        """How many calls had each label: what `label` said of an answer, or the error's name."""
+        return Counter(call.label for call in self.calls)
+
+    @property
+    def outcomes(self) -> Counter[str]:
+        """How many calls ended in "ok" and in each error."""
+        return Counter(call.outcome for call in self.calls)
+
+    @property
+    def latencies(self) -> list[float]:
+        """How long each call took, in the order in which they ended."""
+        return [call.seconds for call in self.calls]
+
+    @property
+    def throughput(self) -> float:
+        """Calls finished a second."""
+        return len(self.calls) / self.duration_seconds if self.duration_seconds else math.inf
+
+    @property
+    def by(self) -> dict[str, "Result"]:
+        """The same result, apart for each label, in the order of the labels."""
+        return {label: self._where(3, label) for label in sorted(self.count)}
+
+    def only(self, outcome: str) -> "Result":
+        """The calls that had this outcome."""
+        return self._where(2, outcome)
+
+    def _where(self, field: int, value: str) -> "Result":
+        return Result([c for c in self.calls if c[field] == value], self.duration_seconds)
+
+    def percentile(self, percent: float) -> float:
+        """The time within which `percent` of the calls ended (nearest rank); NaN without calls."""
+        if not self.calls:
+            return math.nan
+        rank = math.ceil(percent / 100 * len(self.calls))
+        return self._sorted[max(rank, 1) - 1]
+
+    @cached_property
+    def _sorted(self) -> list[float]:
+        return sorted(self.latencies)
+
+    @property
+    def p50(self) -> float:
+        """Half of the calls took no longer."""
+        return self.percentile(50)
+
+    @property
+    def p95(self) -> float:
+        """95 of 100 calls took no longer."""
+        return self.percentile(95)
+
+    @property
+    def p99(self) -> float:
+        """99 of 100 calls took no longer."""
+        return self.percentile(99)
+
+    def describe(self) -> str:
+        """The figures in one line, with times; in virtual time they are always the same."""
+        times = ", ".join(f"p{q} {1000 * self.percentile(q):.3g} ms" for q in (50, 95, 99))
+        return f"{self!r}; {self.throughput:.3g} a second; {times}"
+
+    def __repr__(self) -> str:
+        counts = sorted(self.outcomes.items(), key=lambda item: (item[0] != "ok", item[0]))
+        return ", ".join([f"{len(self.calls)} calls", *(f"{n} {name}" for name, n in counts)])
+
+
+async def load(
+    endpoint: Endpoint,
+    *,
+    requests: int | None = None,
+    at_once: int = 1,
+    rate: float | None = None,
+    seconds: float | None = None,
+    rng: random.Random | None = None,
+    request: Any = None,
+    label: Callable[[Any], str] | None = None,
+    on_progress: Callable[[Result], None] | None = None,
+    progress_seconds: float = 0.1,
+) -> Result:
+    """Call the endpoint many times and return what came of it.
+
+    Closed loop: `requests` calls, `at_once` at a time. Open loop: `rate` calls a second for
+    `seconds`, at times drawn from `rng`. `request` is sent, or what it returns for the number
+    of the call (from 0); `label(response)` names a group. `on_progress` sees the result so far
+    every `progress_seconds`.
+    """
+    run = _Run(endpoint, request if callable(request) else lambda _: request, label)
+    with run.reporting(on_progress, progress_seconds):
+        if rate is None and requests is not None:
+            numbers = iter(range(requests))
+            callers = [run.caller(numbers) for _ in range(min(at_once, requests))]
+            await _all(callers)
+        elif rate is not None and seconds is not None and rng is not None:
+            await run.arrivals(rate, seconds, rng)
+        else:
+            raise TypeError("give either requests (closed loop), or rate, seconds and rng (open)")
+    return run.result()
+
+
+class _Run:
+    def __init__(
+        self, endpoint: Endpoint, request: Callable[[int], Any], label: Callable[[Any], str] | None
+    ) -> None:
+        self._endpoint, self._request, self._label = endpoint, request, label
+        self._time = asyncio.get_running_loop().time
+        self._began = self._time()
+        self._calls: list[Call] = []
+
+    async def call(self, number: int, intended: float) -> None:
+        """Make one call and note what came of it."""
+        try:
+            response = await self._endpoint(self._request(number))
+            outcome = "ok"
+            label = self._label(response) if self._label else outcome
+        except Exception as error:
+            outcome = label = type(error).__name__
+        taken = self._time() - intended
+        self._calls.append(Call(intended - self._began, taken, outcome, label))
+
+    async def caller(self, numbers: Iterator[int]) -> None:
+        """Closed loop: take the next number when the last call is over."""
+        for number in numbers:
+            await self.call(number, self._time())
+
+    async def arrivals(self, rate: float, seconds: float, rng: random.Random) -> None:
+        """Open loop: start each call when it is due, whatever became of the others."""
+        number, due = 0, self._began + rng.expovariate(rate)
+        async with asyncio.TaskGroup() as calls:
+            while due < self._began + seconds:
+                if (wait := due - self._time()) > 0:
+                    await asyncio.sleep(wait)
+                # A timer may fire a little early; nothing may take less than no time.
+                calls.create_task(self.call(number, min(due, self._time())))
+                number, due = number + 1, due + rng.expovariate(rate)
+
+    @contextmanager
+    def reporting(
+        self, on_progress: Callable[[Result], None] | None, every_seconds: float
+    ) -> Iterator[None]:
+        """Tell how far it is, as long as the block lasts."""
+        if on_progress is None:
+            yield
+            return
+
+        async def report() -> None:
+            while True:
+                await asyncio.sleep(every_seconds)
+                on_progress(self.result())
+
+        reporter = asyncio.create_task(report())
+        try:
+            yield
+        finally:
+            reporter.cancel()
+        on_progress(self.result())
+
+    def result(self) -> Result:
+        """What has come of it so far."""
+        return Result(list(self._calls), self._time() - self._began)
+
+
+async def _all(coroutines: list[Any]) -> None:
+    async with asyncio.TaskGroup() as group:
+        for coroutine in coroutines:
+            group.create_task(coroutine)
