@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from course_lib.endpoint import Endpoint, Middleware, chain
 from course_lib.shop.users import CreateUser, GetUser, ListUsers, UpdateUser, User, UserService
 
-
 Wrap = Callable[[str], Middleware]
 
 
@@ -30,7 +29,7 @@ class UserEndpoints:
 
 
 def user_endpoints(service: UserService, wrap: Wrap = bare) -> UserEndpoints:
-    """Make endpoints of a service; `wrap("get_user")` gives the middleware around that operation."""
+    """Make endpoints of a service; `wrap("get_user")` is the middleware around that one."""
 
     async def get_user(request: GetUser) -> User:
         return await service.get_user(request.user_id)

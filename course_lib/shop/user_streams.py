@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import Protocol
 from weakref import WeakSet
 
-from course_lib.endpoint import Endpoint, Middleware
+from course_lib.endpoint import Endpoint
 from course_lib.errors import Overloaded
-from course_lib.shop.endpoints import identity
+from course_lib.shop.endpoints import Wrap, bare
 from course_lib.shop.users import CreateUser, GetUser, User, UserService
 
 _UNREAD_LIMIT = 1000
@@ -97,7 +97,7 @@ class UserStreams:
     find_users: Endpoint
 
 
-def user_streams(service: UserStreamService, wrap: Middleware = identity) -> UserStreams:
+def user_streams(service: UserStreamService, wrap: Wrap = bare) -> UserStreams:
     """Make endpoints of the streams, each with the same middleware around it."""
 
     async def watch_users(request: WatchUsers) -> AsyncIterator[User]:
@@ -109,7 +109,11 @@ def user_streams(service: UserStreamService, wrap: Middleware = identity) -> Use
     async def find_users(wanted: AsyncIterator[GetUser]) -> AsyncIterator[User]:
         return await service.find_users(wanted)
 
-    return UserStreams(wrap(watch_users), wrap(import_users), wrap(find_users))
+    return UserStreams(
+        watch_users=wrap("watch_users")(watch_users),
+        import_users=wrap("import_users")(import_users),
+        find_users=wrap("find_users")(find_users),
+    )
 
 
 class UserStreamClient:
