@@ -33,6 +33,11 @@ class Changes:
         """Record a change nobody is woken for: the output of a check whose status stays."""
         self.revision += 1
 
+    @property
+    def watchers(self) -> int:
+        """How many queries are waiting."""
+        return len(set().union(*self._waiting.values()))
+
     def latest(self, topics: tuple[str, ...]) -> int:
         """The index at which one of these topics last changed."""
         return max(self._touched.get(topic, 1) for topic in topics)
