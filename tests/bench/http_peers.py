@@ -1,0 +1,172 @@
+"""`GET /users/{id}`: the course's full chain beside its peers, each in a process of its own.
+
+Before anything is timed, the peers are checked: byte-equal answers, the same fields in the
+log, the same metrics, the same refusal without credentials. Runs are interleaved, so whatever
+else the machine does meets all of them; a ratio is the median of the ratios of the rounds.
+"""
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import psutil
+import uvloop
+
+from tests.bench.report import Row
+
+HEADERS = {
+    "authorization": "Basic YWRhOmxvdmVsYWNl",
+    "traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+}
+CONNECTIONS = 16
+
+
+class Peer:
+    """A server process with one of the apps."""
+
+    def __init__(self, name: str, process: subprocess.Popen[str], log_path: Path) -> None:
+        assert process.stdout is not None
+        self.name = name
+        self.port = int(process.stdout.readline())
+        self.log_path = log_path
+        self._process = psutil.Process(process.pid)
+
+    @property
+    def cpu_seconds(self) -> float:
+        times = self._process.cpu_times()
+        return times.user + times.system
+
+    def get(self, path: str, headers: dict[str, str] = HEADERS) -> tuple[int, bytes]:
+        request = urllib.request.Request(f"http://127.0.0.1:{self.port}{path}", headers=headers)
+        try:
+            with urllib.request.urlopen(request, timeout=10) as response:
+                return response.status, response.read()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read()
+
+    def last_log_line(self) -> dict[str, object]:
+        return json.loads(self.log_path.read_bytes().splitlines()[-1])
+
+
+@contextmanager
+def serving(name: str, folder: Path) -> Iterator[Peer]:
+    """A peer as long as the block runs."""
+    log_path = folder / f"{name}.log"
+    log_path.write_bytes(b"")
+    command = [sys.executable, "-m", "tests.bench.server", name, str(log_path), "0"]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as process:
+        try:
+            yield Peer(name, process, log_path)
+        finally:
+            process.terminate()
+
+
+def check(course: Peer, plain: Peer, usual: Peer) -> None:
+    """Refuse to compare what is not alike."""
+    status, body = course.get("/users/1")
+    assert status == 200, body
+    for peer in (plain, usual):
+        assert peer.get("/users/1") == (status, body), (peer.name, peer.get("/users/1"), body)
+    lines = [peer.last_log_line() for peer in (course, usual)]
+    assert lines[0].keys() == lines[1].keys(), lines
+    steady = lines[0].keys() - {"timestamp", "seconds", "span_id"}
+    assert all(lines[0][key] == lines[1][key] for key in steady), lines
+    refusals = [peer.get("/users/1", {}) for peer in (course, usual)]
+    assert refusals[0][0] == 401 and refusals[0] == refusals[1], refusals
+    samples = [sample_names(peer) for peer in (course, usual)]
+    assert samples[0] == samples[1], samples[0] ^ samples[1]
+
+
+def sample_names(peer: Peer) -> set[str]:
+    """What the metrics page lists, without the values, which are times or counts of our calls."""
+    _, page = peer.get("/metrics")
+    lines = [line for line in page.decode().splitlines() if not line.startswith("#")]
+    return {line.rpartition(" ")[0] for line in lines}
+
+
+class Caller(asyncio.Protocol):
+    """Sends the next request as soon as an answer is complete; knows how long answers are."""
+
+    def __init__(self, request: bytes, size: int) -> None:
+        self.request, self.size, self.received, self.answers = request, size, 0, 0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = transport
+        transport.write(self.request)  # type: ignore[attr-defined]
+
+    def data_received(self, data: bytes) -> None:
+        if not self.received and not data.startswith(b"HTTP/1.1 200"):
+            raise RuntimeError(data[:200])
+        self.received += len(data)
+        if self.received >= self.size:
+            self.received = 0
+            self.answers += 1
+            self.transport.write(self.request)  # type: ignore[attr-defined]
+
+
+async def drive(port: int, seconds: float) -> float:
+    """Answers a second over kept-alive connections, each with one request at a time."""
+    loop = asyncio.get_running_loop()
+    lines = [f"{name}: {value}" for name, value in {"host": "bench", **HEADERS}.items()]
+    request = "\r\n".join(["GET /users/1 HTTP/1.1", *lines, "", ""]).encode()
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(request)
+    head = await reader.readuntil(b"\r\n\r\n")
+    length = head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0]
+    size = len(head) + int(length)
+    writer.close()
+    callers = [Caller(request, size) for _ in range(CONNECTIONS)]
+    for caller in callers:
+        await loop.create_connection(lambda caller=caller: caller, "127.0.0.1", port)
+    started = loop.time()
+    await asyncio.sleep(seconds)
+    took, answers = loop.time() - started, sum(caller.answers for caller in callers)
+    for caller in callers:
+        caller.transport.abort()  # type: ignore[attr-defined]
+    return answers / took
+
+
+def run(folder: Path, rounds: int, seconds: float, only_check: bool = False) -> list[Row]:
+    """The rows of this comparison."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as stack:
+        names = ("course", "plain", "usual")
+        peers = [stack.enter_context(serving(name, folder)) for name in names]
+        check(*peers)
+        if only_check:
+            return []
+        allowed = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else {0}
+        if len(allowed) > 1:
+            os.sched_setaffinity(0, allowed - {0})
+        try:
+            return _measure(peers, rounds, seconds)
+        finally:
+            if len(allowed) > 1:
+                os.sched_setaffinity(0, allowed)
+
+
+def _measure(peers: list[Peer], rounds: int, seconds: float) -> list[Row]:
+    rates: dict[str, list[float]] = {peer.name: [] for peer in peers}
+    cpu: dict[str, list[float]] = {peer.name: [] for peer in peers}
+    for peer in peers:
+        uvloop.run(drive(peer.port, 0.3))
+    for _ in range(rounds):
+        for peer in peers:
+            before = peer.cpu_seconds
+            rates[peer.name].append(uvloop.run(drive(peer.port, seconds)))
+            used = peer.cpu_seconds - before
+            cpu[peer.name].append(1e6 * used / (rates[peer.name][-1] * seconds))
+    rows = [Row(f"GET /users/1, {name}", runs, "requests/s") for name, runs in rates.items()]
+    rows += [Row(f"CPU a request, {name}", runs, "us") for name, runs in cpu.items()]
+    for name, target in (("plain", 1.0), ("usual", 5.0)):
+        ratios = [a / b for a, b in zip(rates["course"], rates[name], strict=True)]
+        rows.append(Row(f"full chain / {name}", ratios, "times", target))
+    return rows
