@@ -13,6 +13,7 @@ import signal
 import sys
 import threading
 import types
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -38,24 +39,29 @@ OPTIONS = [
 
 def run(job: dict[str, Any], nonce: str, result: int, lifeline: int, taken: Any) -> None:
     """Grade one job and leave the process; never returns."""
-    compare = integrity.changed
+    compare, found = integrity.changed, [""]
 
     def send(message: dict[str, Any]) -> None:
         write(result, f"{nonce}{dumps(message)}\n".encode())
+
+    def tampered() -> str:
+        found[0] = found[0] or compare(taken)
+        return found[0]
 
     write, dumps, leave = os.write, json.dumps, os._exit
     memory = job["memory_mb"] * 2**20
     _limit(memory, job["timeout_seconds"])
     threading.Thread(target=_watch, args=(lifeline, memory), daemon=True).start()
     try:
-        _grade(job, send, lambda: compare(taken))
+        _grade(job, send, tampered)
         send({"done": True})
     except BaseException as error:
-        send({"broken": f"{type(error).__name__}: {error}"})
+        broken = {"broken": f"{type(error).__name__}: {error}"}
+        send({"tampered": tampered()} if tampered() else broken)
     leave(0)
 
 
-def _grade(job: dict[str, Any], send: plugin.Send, tampered: Any) -> None:
+def _grade(job: dict[str, Any], send: plugin.Send, tampered: Callable[[], str]) -> None:
     module = types.ModuleType("__main__")
     sys.modules["__main__"] = module
     name = job["task"]
@@ -64,6 +70,7 @@ def _grade(job: dict[str, Any], send: plugin.Send, tampered: Any) -> None:
     except NotImplementedError:
         send({"cell": "not started"})
     except BaseException as error:
+        tampered()  # puts builtins back
         line = plugin.learners_line(name, error)
         if not line and plugin.learners_line("setup", error):
             line = f"the first cell of the notebook, {plugin.learners_line('setup', error)}"

@@ -45,9 +45,15 @@ def _keep(names: Any) -> dict[str, Any]:
 
 
 def changed(taken: Photograph) -> str:
-    """The first name that is no longer what it was, or an empty string. Uses no builtin."""
+    """The first name that is no longer what it was, or an empty string; builtins are put back.
+
+    It uses no builtin itself.
+    """
+    found = ""
     for where, names, kept in taken:
         for name, value in kept.items():
             if name not in names or names[name] is not value:
-                return f"{where}.{name}"
-    return ""
+                found = found or f"{where}.{name}"
+                if where == "builtins":
+                    names[name] = value  # type: ignore[index]  # the one that is a plain dict
+    return found

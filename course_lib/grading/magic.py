@@ -31,7 +31,8 @@ def task(line: str, cell: str, shell: Any) -> Card:
 def card(task: tasks.Task, report: Report) -> Card:
     """Record the attempt and make its card."""
     try:
-        progress.current().attempted(task.name, report.passed)
+        if report.status != "not started":
+            progress.current().attempted(task.name, report.passed)
         passed = progress.current().passed()
     except OSError as error:
         report.message += f"\nYour progress could not be stored: {error}."

@@ -19,7 +19,7 @@ class ProgressPage:
         entry = self.data["tasks"].get(name, {})
         if entry.get("passed"):
             return "passed"
-        return f"tried {entry['attempts']} times" if entry.get("attempts") else "to do"
+        return f"attempts: {entry['attempts']}" if entry.get("attempts") else "to do"
 
     def _done(self, lesson: tasks.Lesson) -> int:
         return sum(self._state(task.name) == "passed" for task in lesson.tasks)

@@ -125,8 +125,12 @@ class Grading:
         self.send({"checks": about})
 
     @pytest.hookimpl(tryfirst=True)
-    def pytest_pyfunc_call(self, pyfuncitem: pytest.Function) -> bool | None:
-        return run_coroutine_test(pyfuncitem)
+    def pytest_pyfunc_call(self, pyfuncitem: pytest.Function) -> bool:
+        try:
+            run_check(pyfuncitem)
+        finally:
+            self.tampered()
+        return True
 
     def pytest_runtest_logstart(self, nodeid: str) -> None:
         self.send({"begins": nodeid.rpartition("::")[2]})
@@ -146,15 +150,14 @@ def task_of(item: pytest.Item) -> str | None:
     return marker.args[0] if marker is not None and marker.args else None
 
 
-def run_coroutine_test(item: pytest.Function) -> bool | None:
-    """Run `async def test_...` in virtual time, or on an ordinary loop when marked real_time."""
-    if not inspect.iscoroutinefunction(item.obj):
-        return None
+def run_check(item: pytest.Function) -> None:
+    """Run a check; `async def` runs in virtual time, or on an ordinary loop when real_time."""
     arguments = {name: item.funcargs[name] for name in item._fixtureinfo.argnames}
-    if item.get_closest_marker("real_time") is not None:
+    if not inspect.iscoroutinefunction(item.obj):
+        item.obj(**arguments)
+    elif item.get_closest_marker("real_time") is not None:
         asyncio.run(item.obj(**arguments))
     else:
         from course_lib.lab import virtual_time
 
         virtual_time.run(item.obj(**arguments))
-    return True

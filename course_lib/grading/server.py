@@ -14,22 +14,20 @@ import os
 import secrets
 import select
 import shutil
-import signal
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from typing import Any, NoReturn
 
 from course_lib.grading import child, integrity
-from course_lib.grading.report import KEPT_OUTPUT_BYTES, Check, Report
+from course_lib.grading.following import Following
+from course_lib.grading.report import Report
 
 PRELOAD = [
     *("course_lib.errors", "course_lib.context", "course_lib.endpoint"),
     *("course_lib.grading.checks", "course_lib.lab.virtual_time", "dataclasses"),
     *("fastapi", "httpx", "grpc.aio"),
 ]
-FLOOD = 10_000_000
 
 
 class Server:
@@ -40,7 +38,7 @@ class Server:
         self.waiting = b""
         self.seen: set[str] = set()
         self.taken: integrity.Photograph = []
-        self.collector = _reap_orphans()
+        _collect_orphans()
 
     def serve(self) -> NoReturn:
         """Grade until the control pipe ends."""
@@ -61,6 +59,14 @@ class Server:
             self.waiting += data
         line, self.waiting = self.waiting.split(b"\n", 1)
         return line
+
+    def kernel_lives(self) -> bool:
+        """Whether the control pipe is open still; keeps what comes through it meanwhile."""
+        if not select.select([self.control], [], [], 0)[0]:
+            return True
+        data = os.read(self.control, 65536)
+        self.waiting += data
+        return bool(data)
 
     def preload(self, names: list[str]) -> None:
         """Import modules unless a job waits; what cannot be imported fails later, in the child."""
@@ -97,178 +103,11 @@ class Server:
         for fd in (result[1], output[1], life[0]):
             os.close(fd)
         try:
-            return Following(self, job, nonce, pid, result[0], output[0]).report()
+            return Following(job, nonce, pid, result[0], output[0]).report(self.kernel_lives)
         finally:
             for fd in (result[0], output[0], life[1]):
                 os.close(fd)
             shutil.rmtree(folder, ignore_errors=True)
-
-
-class Following:
-    """Reads what one child sends and prints until it is done, dead or late."""
-
-    def __init__(
-        self, server: Server, job: dict[str, Any], nonce: str, pid: int, result: int, output: int
-    ) -> None:
-        self.server, self.job, self.nonce, self.pid = server, job, nonce.encode(), pid
-        self.result, self.output = result, output
-        self.made = Report(job["task"])
-        self.printed, self.kept, self.lines = 0, b"", b""
-        self.begun, self.done = "", False
-        self.exit_status: int | None = None
-
-    def report(self) -> Report:
-        """Follow the child to its end and say how it ended."""
-        deadline = time.monotonic() + self.job["timeout_seconds"]
-        status = ""
-        while not status and not self.done:
-            status = self._step(deadline)
-        self._end()
-        self.made.output = self.kept.decode(errors="replace")
-        self.made.status, self.made.message = self._verdict(status)
-        return self.made
-
-    def _step(self, deadline: float) -> str:
-        watched = [self.server.control, self.result, self.output]
-        ready = select.select(watched, [], [], 0.02)[0]
-        if self.server.control in ready and not self._kernel_lives():
-            self._end()
-            os._exit(0)
-        if self.output in ready:
-            self._read_output()
-        if self.result in ready:
-            self._read_results()
-        if self.done:
-            return ""
-        if time.monotonic() > deadline:
-            return "timeout"
-        if self.printed > FLOOD:
-            return "flood"
-        pid, status = os.waitpid(self.pid, os.WNOHANG)
-        if pid:
-            self.exit_status = os.waitstatus_to_exitcode(status)
-            self._drain()
-            return "" if self.done else "died"
-        return ""
-
-    def _kernel_lives(self) -> bool:
-        data = os.read(self.server.control, 65536)
-        self.server.waiting += data
-        return bool(data)
-
-    def _drain(self) -> None:
-        while select.select([self.result], [], [], 0)[0] and self._read_results():
-            pass
-        for _ in range(200):
-            if not select.select([self.output], [], [], 0)[0] or not self._read_output():
-                break
-
-    def _read_output(self) -> bytes:
-        data = os.read(self.output, 65536)
-        self.printed += len(data)
-        if len(self.kept) < KEPT_OUTPUT_BYTES:
-            self.kept = (self.kept + data)[:KEPT_OUTPUT_BYTES]
-        return data
-
-    def _read_results(self) -> bytes:
-        data = os.read(self.result, 65536)
-        *lines, self.lines = (self.lines + data).split(b"\n")
-        for line in lines:
-            if line.startswith(self.nonce):
-                self._take(json.loads(line[len(self.nonce) :]))
-        return data
-
-    def _take(self, message: dict[str, Any]) -> None:
-        made = self.made
-        if "checks" in message:
-            made.checks = [Check(each["name"], each["sentence"]) for each in message["checks"]]
-        elif "begins" in message:
-            self.begun = message["begins"]
-        elif "ends" in message:
-            for check in made.checks:
-                if check.name == message["ends"]:
-                    check.outcome = message["outcome"]
-                    check.details = [(label, text) for label, text in message["details"]]
-        elif "cell" in message:
-            made.status = message["cell"]
-            made.message = "\n".join(
-                f"{label}: {text}" for label, text in message.get("details", [])
-            )
-        elif "tampered" in message:
-            made.status, made.message = "tampered", message["tampered"]
-        elif "broken" in message:
-            made.message = message["broken"]
-        else:
-            self.done = bool(message.get("done"))
-
-    def _end(self) -> None:
-        """Kill the child's group and everything orphaned from it; wait until it is gone."""
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self.pid, signal.SIGKILL)
-        if self.exit_status is None:
-            with contextlib.suppress(ChildProcessError):
-                self.exit_status = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
-        self._drain()
-        for orphan in _orphans() if self.server.collector else []:
-            with contextlib.suppress(ProcessLookupError, ChildProcessError):
-                os.kill(orphan, signal.SIGKILL)
-                os.waitpid(orphan, 0)
-
-    def _verdict(self, status: str) -> tuple[str, str]:
-        made, seconds = self.made, self.job["timeout_seconds"]
-        now = next((check.sentence for check in made.checks if check.name == self.begun), "")
-        when = f" while this was checked: {now}" if now else " while the cell ran"
-        if status == "timeout":
-            return "timeout", (
-                f"Your code was still running after {seconds:g} s{when}. Look for a loop that "
-                "never ends, or for something that waits for ever."
-            )
-        if status == "flood":
-            return "flood", (
-                f"Your code printed more than {FLOOD // 1_000_000} MB{when}. "
-                "Is there a print in a loop that never ends?"
-            )
-        if made.status in ("error", "memory", "tampered") and not made.checks:
-            return made.status, _tampered(made) if made.status == "tampered" else made.message
-        if made.status == "tampered":
-            return "tampered", _tampered(made)
-        if not self.done:
-            return self._died(when)
-        outcomes = [check.outcome for check in made.checks]
-        if not outcomes:
-            return "missing", "No check was found for this task. Tell whoever maintains the course."
-        if all(outcome == "passed" for outcome in outcomes):
-            return "passed", ""
-        if all(outcome in ("passed", "not started") for outcome in outcomes):
-            return "not started", "Replace `raise NotImplementedError` with your own code."
-        return "failed", ""
-
-    def _died(self, when: str) -> tuple[str, str]:
-        status = self.exit_status or 0
-        if status == child.MEMORY_OUT:
-            return "memory", (
-                f"Your code used more than {self.job['memory_mb']} MB of memory{when}. "
-                "Look for a list that grows without end."
-            )
-        if self.made.message:
-            return "crash", f"The grading broke off{when}: {self.made.message}"
-        if status < 0:
-            name = signal.Signals(-status).name
-            return "crash", (
-                f"Your code crashed the process ({name}){when}. The kernel is unharmed. "
-                "Very deep recursion and faulty native code do this."
-            )
-        return "crash", (
-            f"Your code ended the whole process with exit status {status}{when}. "
-            "Take out os._exit, or whatever leaves the process."
-        )
-
-
-def _tampered(made: Report) -> str:
-    return (
-        f"Your code replaced `{made.message}`, which the checks rely on. "
-        "Leave it as it is and give your own function another name."
-    )
 
 
 def _rewire(output: int) -> None:
@@ -298,18 +137,12 @@ def _imported(node: ast.AST) -> Iterator[str]:
         yield node.module
 
 
-def _reap_orphans() -> bool:
+def _collect_orphans() -> None:
     """On Linux, become the parent of whatever a child leaves behind (PR_SET_CHILD_SUBREAPER)."""
-    if sys.platform != "linux":
-        return False
-    import ctypes
+    if sys.platform == "linux":
+        import ctypes
 
-    return ctypes.CDLL(None).prctl(36, 1, 0, 0, 0) == 0
-
-
-def _orphans() -> list[int]:
-    with open("/proc/thread-self/children") as children:
-        return [int(pid) for pid in children.read().split()]
+        ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)
 
 
 def main() -> NoReturn:

@@ -11,6 +11,7 @@ from course_lib.grading.sandbox import Sandbox
 @pytest.fixture(scope="module")
 def sandbox() -> Iterator[Sandbox]:
     made = Sandbox()
+    made.start()
     yield made
     made.stop()
 

@@ -25,5 +25,6 @@ def sample(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def sandbox() -> Iterator[Sandbox]:
     """One fork server for a file of tests."""
     made = Sandbox()
+    made.start()
     yield made
     made.stop()

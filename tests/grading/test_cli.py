@@ -1,0 +1,142 @@
+"""The course command: its exit statuses and what it prints."""
+
+import csv
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from course_lib.grading import places
+from course_lib.grading.cli import main
+
+
+def work(sample: Path, tmp_path: Path) -> tuple[Path, Path]:
+    """A folder with a copy of the solution, and the path of the copy."""
+    folder = tmp_path / "work"
+    folder.mkdir()
+    path = shutil.copy(sample / "solutions/9.1-sample.ipynb", folder)
+    return folder, Path(path)
+
+
+def test_solutions_pass_with_0(sample: Path, capsys: pytest.CaptureFixture[str]):
+    assert main(["check", "--work", str(sample / "solutions")]) == 0
+    assert "9.1  double  passed" in capsys.readouterr().out
+
+
+def test_untouched_exercises_fail_with_1(sample: Path, capsys: pytest.CaptureFixture[str]):
+    assert main(["check", "--work", str(sample / "exercises")]) == 1
+    assert "9.1  double  failed (not started)" in capsys.readouterr().out
+
+
+def test_nothing_to_check_is_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    assert main(["check", "--work", str(tmp_path)]) == 2
+    assert main(["check", "--work", str(tmp_path / "nowhere")]) == 2
+    assert main(["check", "no_such_task"]) == 2
+    assert "Nothing to check" in capsys.readouterr().err
+
+
+def test_one_task_and_one_lesson_can_be_asked_for(sample: Path, capsys: pytest.CaptureFixture[str]):
+    assert main(["check", "double", "--work", str(sample / "solutions")]) == 0
+    assert "answer_later" not in capsys.readouterr().out
+    assert main(["check", "9.1", "--work", str(sample / "solutions")]) == 0
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("%%task double", "%%task dubble", "no cell begins with `%%task double`"),
+        ("%%task answer_later", "%%task double", "2 cells begin with `%%task double`"),
+    ],
+)
+def test_a_missing_or_doubled_cell_is_told_and_the_rest_graded(
+    old: str, new: str, words: str, sample: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    folder, path = work(sample, tmp_path)
+    path.write_text(path.read_text().replace(old, new))
+    assert main(["check", "--work", str(folder)]) == 1
+    out = capsys.readouterr().out
+    assert words in out
+    assert ("answer_later  passed" in out) == (new == "%%task dubble")
+
+
+def test_a_notebook_saved_half_way_is_told(
+    sample: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    folder, path = work(sample, tmp_path)
+    path.write_text(path.read_text()[:300])
+    assert main(["check", "--work", str(folder)]) == 1
+    assert "was it saved half-way?" in capsys.readouterr().out
+
+
+def test_hints_come_one_after_the_other(capsys: pytest.CaptureFixture[str]):
+    for _ in range(4):
+        assert main(["hint", "double"]) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert [line[:11] for line in said] == [
+        "Hint 1 of 3",
+        "Hint 2 of 3",
+        "Hint 3 of 3",
+        "Hint 3 of 3",
+    ]
+
+
+def test_a_solution_is_shown_after_finishing_or_when_told(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setattr("builtins.input", lambda question: "n")
+    assert main(["solution", "double"]) == 1
+    assert main(["solution", "double", "--yes"]) == 0
+    assert "return number * 2" in capsys.readouterr().out
+
+
+def test_from_laying_to_the_next_task(capsys: pytest.CaptureFixture[str]):
+    assert main(["lab", "--lay-only"]) == 0
+    assert main(["next"]) == 0
+    assert "double: Double a number (2 min)" in capsys.readouterr().out
+    shutil.copy(places.root() / "solutions/9.1-sample.ipynb", places.workspace() / "exercises")
+    assert main(["check"]) == 0
+    assert main(["next"]) == 0
+    assert "Every task is done." in capsys.readouterr().out
+    assert main(["progress"]) == 0
+    assert "2 of 2 tasks passed" in capsys.readouterr().out
+    assert main(["reset", "9.1"]) == 0
+    assert main(["check"]) == 1
+
+
+def test_one_bad_submission_stops_nobody(sample: Path, tmp_path: Path):
+    folder = tmp_path / "class"
+    for name in ("ada", "grace", "=linus", "empty"):
+        (folder / name).mkdir(parents=True)
+    shutil.copy(sample / "solutions/9.1-sample.ipynb", folder / "ada")
+    text = (sample / "solutions/9.1-sample.ipynb").read_text()
+    (folder / "grace/9.1-sample.ipynb").write_text(text[:500])
+    crash = text.replace("return number * 2", "import os; os._exit(0)")
+    (folder / "=linus/9.1-sample.ipynb").write_text(crash)
+    (folder / "a loose file").write_text("")
+    assert main(["grade", str(folder)]) == 0
+    rows = json.loads((folder / "grades.json").read_text())
+    passed = {(row["submission"], row["task"]): row["passed"] for row in rows}
+    assert len(rows) == 8
+    assert [key for key, value in passed.items() if value] == [
+        ("=linus", "answer_later"),
+        ("ada", "double"),
+        ("ada", "answer_later"),
+    ]
+    with (folder / "grades.csv").open() as file:
+        assert {row["submission"] for row in csv.DictReader(file)} == {
+            *("'=linus", "ada", "grace", "empty")
+        }
+
+
+def test_the_doctor_says_what_to_do(capsys: pytest.CaptureFixture[str]):
+    assert main(["doctor"]) == 1, "the sample course has no lock"
+    assert "take the whole repository" in capsys.readouterr().out
+
+
+def test_damaged_tasks_are_told(sample: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    copy = tmp_path / "course"
+    shutil.copytree(sample, copy)
+    monkeypatch.setenv("COURSE_ROOT", str(copy))
+    (copy / "tests/exercises/9.1.toml").write_text("lesson = ")
+    assert main(["check"]) == 2

@@ -1,0 +1,233 @@
+"""Whatever a learner's cell does, a report in words comes back and nothing survives."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from course_lib.grading import tasks
+from course_lib.grading.card import Card
+from course_lib.grading.report import Report
+from course_lib.grading.sandbox import Sandbox
+
+GOOD = """
+def double(number):
+    if not isinstance(number, int):
+        raise InvalidRequest("number must be an integer")
+    return number * 2
+"""
+
+NASTY = {
+    "an endless loop": ("while True:\n    pass", "timeout", "still running after 1 s"),
+    "an endless loop in a check": (
+        "def double(number):\n    while True:\n        pass",
+        "timeout",
+        "while this was checked: Three doubled is six.",
+    ),
+    "os._exit": ("import os\nos._exit(0)", "crash", "exit status 0"),
+    "os._exit in a check": (
+        "import os\ndef double(number):\n    os._exit(3)",
+        "crash",
+        "exit status 3",
+    ),
+    "exit()": ("raise SystemExit(1)", "error", "Return a value instead of leaving"),
+    "a crash": ("import os, signal\nos.kill(os.getpid(), signal.SIGSEGV)", "crash", "SIGSEGV"),
+    "recursion": ("def f():\n    return f()\nf()", "error", "calls itself without end"),
+    "one bomb of memory": ("x = bytearray(10**11)", "memory", "more memory than a task may use"),
+    "memory that grows": (
+        "kept = []\nwhile True:\n    kept.append(bytearray(b'x' * 10**7))",
+        "memory",
+        "memory",
+    ),
+    "a flood of output": ("while True:\n    print('x' * 10000)", "flood", "more than 10 MB"),
+    "input()": ("name = input('who? ')", "error", "Take values as arguments"),
+    "a syntax error": ("def double(number:\n    return", "error", "line 2"),
+    "an error": ("x = 1\n1 / 0", "error", "line 3: 1 / 0"),
+    "a patched builtin": (
+        "import builtins\nbuiltins.isinstance = lambda *a: True",
+        "tampered",
+        "builtins.isinstance",
+    ),
+    "a patched expect": (
+        "from course_lib.grading import checks\nchecks.expect = lambda *a, **k: None",
+        "tampered",
+        "course_lib.grading.checks.expect",
+    ),
+    "a patched raises": (
+        "from course_lib.grading.checks import raises\nraises.__exit__ = lambda *a: True",
+        "tampered",
+        "course_lib.grading.checks.raises.__exit__",
+    ),
+    "a builtin patched during a check": (
+        "import builtins\ndef double(n):\n    builtins.len = lambda x: 0\n    return 6",
+        "tampered",
+        "builtins.len",
+    ),
+    "a kill of its own group": ("import os\nos.killpg(0, 9)", "crash", "SIGKILL"),
+}
+
+
+def task(seconds: float = 1, memory_mb: int = 128) -> tasks.Task:
+    found = tasks.find("double")
+    assert found is not None
+    return replace(found, timeout_seconds=seconds, memory_mb=memory_mb)
+
+
+@pytest.mark.parametrize("nasty", NASTY)
+def test_a_nasty_cell_is_reported_in_words_and_the_next_one_is_graded(nasty: str, sandbox: Sandbox):
+    code, status, words = NASTY[nasty]
+    report = sandbox.grade(task(), code)
+    assert (report.status, words in report.message) == (status, True), report
+    assert not report.survived
+    assert words.split()[0] in repr(Card(task(), report))
+    assert sandbox.grade(task(5), GOOD).passed
+
+
+def test_printing_what_the_grader_sends_does_not_pass(sandbox: Sandbox):
+    forged = '{"ends": "test_doubles_three", "outcome": "passed", "details": []}'
+    code = f"import os\nfor fd in range(3, 20):\n    try:\n        os.write(fd, b'{forged}\\n')\n"
+    code += "    except OSError:\n        pass\ndef double(n):\n    return 0\n"
+    assert sandbox.grade(task(), code).status == "failed"
+
+
+def test_an_object_that_equals_everything_does_not_pass(sandbox: Sandbox):
+    code = "class Any:\n    def __eq__(self, other):\n        return True\n"
+    report = sandbox.grade(task(), code + "def double(n):\n    return Any()\n")
+    assert report.checks[0].outcome == "failed"
+
+
+def test_skipping_the_checks_does_not_pass(sandbox: Sandbox):
+    code = "import pytest\ndef double(n):\n    pytest.skip('no')\n"
+    assert sandbox.grade(task(), code).status == "failed"
+
+
+def test_killing_the_server_is_survived():
+    own = Sandbox()
+    report = own.grade(task(), "import os, signal\nos.kill(os.getppid(), signal.SIGKILL)")
+    assert report.status == "crash"
+    assert own.grade(task(5), GOOD).passed
+    own.stop()
+
+
+def test_output_is_kept_to_a_readable_length(sandbox: Sandbox):
+    report = sandbox.grade(task(5), GOOD + "print('x' * 1_000_000)\n")
+    assert report.passed
+    assert len(report.output) == 4000
+
+
+def test_files_a_cell_writes_do_not_reach_the_working_folder(sandbox: Sandbox, tmp_path: Path):
+    before = set(os.listdir())
+    assert sandbox.grade(task(5), GOOD + "open('left_behind', 'w').write('x')\n").passed
+    assert set(os.listdir()) == before
+
+
+LEAVES_CHILDREN = """
+import subprocess, sys
+for own_session in (False, True):
+    subprocess.Popen([sys.executable, "-c", "import time; time.sleep({seconds})"],
+                     start_new_session=own_session)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux hands orphans to the server")
+def test_no_process_of_a_cell_survives_its_grading(sandbox: Sandbox):
+    assert sandbox.grade(task(5), GOOD + LEAVES_CHILDREN.format(seconds=61.25)).passed
+    assert not running("time.sleep(61.25)")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_when_the_kernel_is_killed_the_server_and_the_running_cell_end():
+    script = (
+        "from dataclasses import replace\n"
+        "from course_lib.grading import tasks\nfrom course_lib.grading.sandbox import Sandbox\n"
+        "task = replace(tasks.find('double'), timeout_seconds=60)\n"
+        "sandbox = Sandbox(); sandbox.start(); print(sandbox._process.pid, flush=True)\n"
+        "sandbox.grade(task, 'import subprocess, sys\\n"
+        'subprocess.run([sys.executable, "-c", "import time; time.sleep(62.25)"])\')\n'
+    )
+    kernel = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE)
+    assert kernel.stdout is not None
+    server = int(kernel.stdout.readline())
+    wait_until(lambda: running("time.sleep(62.25)"))
+    kernel.send_signal(signal.SIGKILL)
+    kernel.wait()
+    kernel.stdout.close()
+    wait_until(lambda: not running("time.sleep(62.25)") and not os.path.exists(f"/proc/{server}"))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_when_the_server_is_killed_the_running_cell_ends():
+    script = (
+        "from dataclasses import replace\n"
+        "from course_lib.grading import tasks\nfrom course_lib.grading.sandbox import Sandbox\n"
+        "task = replace(tasks.find('double'), timeout_seconds=60)\n"
+        "sandbox = Sandbox(); sandbox.start(); print(sandbox._process.pid, flush=True)\n"
+        "print(sandbox.grade(task, 'import subprocess, sys\\n"
+        'subprocess.run([sys.executable, "-c", "import time; time.sleep(63.25)"])\').status)\n'
+    )
+    kernel = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
+    assert kernel.stdout is not None
+    server = int(kernel.stdout.readline())
+    wait_until(lambda: running("time.sleep(63.25)"))
+    os.kill(server, signal.SIGKILL)
+    assert kernel.communicate()[0].strip() == "crash"
+    wait_until(lambda: not running("time.sleep(63.25)"))
+
+
+def test_interrupting_ends_the_cell_and_says_so():
+    sandbox = Sandbox()
+    try:
+        sandbox.grade(task(5), GOOD)
+        signal.signal(signal.SIGALRM, signal.default_int_handler)
+        signal.setitimer(signal.ITIMER_REAL, 0.3)
+        report = sandbox.grade(task(60), "while True:\n    pass")
+    finally:
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        sandbox.stop()
+    assert report.status == "interrupted"
+
+
+def test_a_card_comes_within_its_time(sandbox: Sandbox):
+    fresh = Sandbox()
+    started = time.perf_counter()
+    assert fresh.grade(task(5), GOOD).passed
+    first = time.perf_counter() - started
+    fresh.stop()
+    warm = []
+    for _ in range(9):
+        started = time.perf_counter()
+        assert sandbox.grade(task(5), GOOD).passed
+        warm.append(time.perf_counter() - started)
+    assert first < 3, "aim: under 1 s on a quiet machine"
+    assert sorted(warm)[4] < 0.3, "aim: under 0.1 s on a quiet machine"
+
+
+def running(what: str) -> list[str]:
+    """The processes with this in their command line."""
+    found = []
+    for each in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            if what in each.read_text():
+                found.append(each.parent.name)
+        except OSError:
+            continue
+    return found
+
+
+def wait_until(condition: object, seconds: float = 10) -> None:
+    """Wait for the system, which has no event loop to ask."""
+    end = time.monotonic() + seconds
+    while not condition():  # type: ignore[operator]
+        assert time.monotonic() < end, "waited in vain"
+        os.sched_yield() if hasattr(os, "sched_yield") else None
+        time.sleep(0.02)
+
+
+def test_a_report_crosses_the_pipe_unchanged():
+    report = Report("double", "failed", "words")
+    assert Report.from_json(report.to_json()) == report

@@ -1,0 +1,127 @@
+"""The workspace: laid once, brought up to date, and never at the learner's cost."""
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from course_lib.grading import notebooks, places, tasks, workspace
+
+NAME = "exercises/9.1-sample.ipynb"
+
+
+@pytest.fixture
+def course(sample: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the sample course that a test may change."""
+    copy = tmp_path / "course"
+    shutil.copytree(sample, copy)
+    monkeypatch.setenv("COURSE_ROOT", str(copy))
+    return copy
+
+
+def edit(path: Path, old: str, new: str) -> None:
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+
+
+def test_it_holds_lessons_and_exercises_without_outputs(course: Path):
+    book = json.loads((course / "notebooks/9.1-sample.ipynb").read_text())
+    book["cells"][1] |= {
+        "outputs": [{"output_type": "stream", "name": "stdout", "text": "x"}],
+        "execution_count": 1,
+    }
+    (course / "notebooks/9.1-sample.ipynb").write_text(json.dumps(book))
+    assert (
+        workspace.lay().new == [f"exercises/{Path(NAME).name}", "notebooks/9.1-sample.ipynb"][::-1]
+    )
+    laid = json.loads((places.workspace() / "notebooks/9.1-sample.ipynb").read_text())
+    assert laid["cells"][1]["outputs"] == [] and laid["cells"][1]["execution_count"] is None
+
+
+def test_laying_again_changes_nothing(course: Path):
+    workspace.lay()
+    again = workspace.lay()
+    assert (again.new, again.updated, again.beside) == ([], [], [])
+
+
+def test_an_update_replaces_what_the_learner_only_ran(course: Path):
+    workspace.lay()
+    mine = places.workspace() / NAME
+    edit(mine, '"outputs": []', '"outputs": [{"output_type": "stream", "text": "ran"}]')
+    edit(course / NAME, "# Sample", "# Sample, better")
+    assert workspace.lay().updated == [NAME]
+    assert "better" in mine.read_text()
+    assert len(list((places.workspace() / ".backup").iterdir())) == 1
+
+
+def test_an_update_never_overwrites_what_the_learner_changed(course: Path):
+    workspace.lay()
+    mine = places.workspace() / NAME
+    edit(mine, "your code here", "my own words")
+    before = mine.read_bytes()
+    assert workspace.lay().beside == []
+    edit(course / NAME, "# Sample", "# Sample, better")
+    laid = workspace.lay()
+    assert laid.beside == [NAME] and "9.1-sample.new.ipynb" in str(laid)
+    assert mine.read_bytes() == before
+    assert "better" in (places.workspace() / "exercises/9.1-sample.new.ipynb").read_text()
+    assert workspace.lay().beside == [], "said once"
+    assert places.notebook(places.workspace() / "exercises", "9.1") == mine
+
+
+def test_a_notebook_saved_half_way_counts_as_changed(course: Path):
+    workspace.lay()
+    mine = places.workspace() / NAME
+    mine.write_text(mine.read_text()[:100])
+    edit(course / NAME, "# Sample", "# Sample, better")
+    assert workspace.lay().beside == [NAME]
+    assert len(mine.read_text()) == 100
+
+
+def test_a_lost_manifest_loses_nothing(course: Path):
+    workspace.lay()
+    edit(places.workspace() / NAME, "your code here", "my own words")
+    (places.workspace() / ".laid.json").write_text("{half")
+    workspace.lay()
+    assert "my own words" in (places.workspace() / NAME).read_text()
+
+
+def test_a_task_is_brought_back_and_the_learners_version_kept(course: Path):
+    workspace.lay()
+    mine = places.workspace() / NAME
+    edit(mine, "%%task double", "%%task dubble")
+    task = tasks.find("double")
+    assert task is not None
+    kept = workspace.reset_task(task)
+    assert "dubble" in kept.read_text()
+    assert notebooks.read(mine).only("double") == notebooks.read(course / NAME).only("double")
+
+
+def test_doubled_cells_are_one_again_after_a_reset(course: Path):
+    workspace.lay()
+    mine = places.workspace() / NAME
+    book = json.loads(mine.read_text())
+    book["cells"].append(book["cells"][2])
+    mine.write_text(json.dumps(book))
+    task = tasks.find("double")
+    assert task is not None
+    workspace.reset_task(task)
+    assert len(notebooks.read(mine).cells["double"]) == 1
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_read_only_folder_is_said_in_words(course: Path):
+    places.workspace().chmod(0o500)
+    with pytest.raises(workspace.WorkspaceError, match="COURSE_WORKSPACE"):
+        workspace.lay()
+    places.workspace().chmod(0o700)
+
+
+def test_a_file_in_the_way_is_said_in_words(course: Path, monkeypatch: pytest.MonkeyPatch):
+    (course / "in_the_way").write_text("")
+    monkeypatch.setenv("COURSE_WORKSPACE", str(course / "in_the_way" / "workspace"))
+    with pytest.raises(workspace.WorkspaceError, match="cannot be written"):
+        workspace.lay()
