@@ -23,6 +23,7 @@ from course_lib.lab.background import on_lab, run_on_lab
 __all__ = ["Server", "on_lab", "run_on_lab", "running", "serve", "serve_grpc", "stop_all"]
 
 DRAIN_SECONDS = 1.0
+START_SECONDS = 10.0
 
 _running: dict[str, "Server"] = {}
 
@@ -183,7 +184,11 @@ class HttpServer(Server):
         self._config.load()
         self._server.lifespan = self._lifespan = _Lifespan(self._config)
         try:
-            await self._server.startup()  # binds with IPPROTO_TCP, so TCP_NODELAY is on
+            async with asyncio.timeout(START_SECONDS):
+                await self._server.startup()  # binds with IPPROTO_TCP, so TCP_NODELAY is on
+        except TimeoutError:
+            await _cancel(self._lifespan.task)
+            raise RuntimeError(f"the application did not start in {START_SECONDS:g} s") from None
         except SystemExit:
             reason = self._lifespan.reason or f"port {port} is taken"
             raise RuntimeError(f"the application did not start: {reason}") from None

@@ -99,4 +99,4 @@ def _children() -> frozenset[str]:
 
 def _servers() -> frozenset[str]:
     launch = sys.modules.get("course_lib.lab.launch")  # not imported, nothing launched
-    return frozenset(repr(server) for server in launch.running()) if launch else frozenset()
+    return frozenset(server.name for server in launch.running()) if launch else frozenset()
