@@ -31,43 +31,44 @@ _HINTS = (
 )
 _LEVELS = ("debug", "info", "warning", "error", "critical")
 
-Log = Callable[..., None]
 Fields = MutableMapping[str, Any]
 
 
-def json_logger(service: str, instance: str, stream: Any, *, at_least: str = "info") -> Log:
+def json_logger(service: str, instance: str, stream: Any, *, at_least: str = "info") -> "Log":
     """Return `log(event, level="info", **fields)`, which writes one JSON object a line.
 
     `stream` is a list (it gets one `str` a line), a text stream or a binary one. Each line has
     event, level, timestamp (ISO 8601, UTC), service, instance, trace_id, span_id and the fields.
     """
-    logger = structlog.wrap_logger(
-        _Lines(stream),
-        processors=[_redact, _stamp, _render],
-        wrapper_class=structlog.make_filtering_bound_logger(at_least),
-        context_class=dict,
-    ).bind(service=service, instance=instance)
-    methods = {level: getattr(logger, level) for level in _LEVELS}
+    sink = _Sink(_writer(stream), frozenset(_LEVELS[: _LEVELS.index(at_least)]))
+    return Log(sink, [_redact, _stamp, _render], {"service": service, "instance": instance})
 
-    def log(event: str, /, level: str = "info", **fields: Any) -> None:
+
+class Log(structlog.BoundLoggerBase):
+    """A logger that is called; `log.bind(**fields)` is one that adds the fields to every event."""
+
+    def __call__(self, event: str, /, level: str = "info", **fields: Any) -> None:
+        """Write the event, unless the level is below the threshold."""
+        if level in self._logger.muted:
+            return
         if "event" in fields:
             fields["event_"] = fields.pop("event")
-        methods.get(level, logger.info)(event, **fields)
+        (line,), _ = self._process_event(level, event, fields)
+        self._logger.write(line)
 
-    return log
+
+@dataclasses.dataclass(frozen=True)
+class _Sink:
+    write: Callable[[bytes], Any]
+    muted: frozenset[str]
 
 
-class _Lines:
-    """Where structlog leaves the finished line: the stream, whatever its kind."""
-
-    def __init__(self, stream: Any) -> None:
-        if hasattr(stream, "append"):
-            self.info = lambda line: stream.append(line[:-1].decode())
-        elif isinstance(stream, io.TextIOBase):
-            self.info = lambda line: stream.write(line.decode())
-        else:
-            self.info = stream.write
-        self.debug = self.warning = self.error = self.critical = self.info
+def _writer(stream: Any) -> Callable[[bytes], Any]:
+    if hasattr(stream, "append"):
+        return lambda line: stream.append(line[:-1].decode())
+    if isinstance(stream, io.TextIOBase):
+        return lambda line: stream.write(line.decode())
+    return stream.write
 
 
 def _redact(_: Any, __: str, fields: Fields) -> Fields:

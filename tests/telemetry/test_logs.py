@@ -47,6 +47,14 @@ def test_the_level_is_written_and_what_is_below_the_threshold_is_not():
     assert [json.loads(line)["level"] for line in lines] == ["warning", "error", "critical"]
 
 
+def test_bound_fields_are_on_every_line_of_the_logger_they_were_bound_to():
+    lines: list[str] = []
+    log = json_logger("users", "a", lines)
+    log.bind(user_id=7)("login")
+    log("logout")
+    assert [json.loads(line).get("user_id") for line in lines] == [7, None]
+
+
 @pytest.mark.parametrize("stream", [io.BytesIO(), io.StringIO()])
 def test_a_stream_of_bytes_or_of_text_gets_one_line_an_event(stream):
     log = json_logger("users", "a", stream)
