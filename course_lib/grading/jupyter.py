@@ -32,6 +32,8 @@ def start(browser: bool, port: int | None) -> NoReturn:
         f"--ServerApp.root_dir={places.workspace()}",
         f"--LabApp.default_url=/lab{first_page()}",
         "--ServerApp.log_level=WARN",
+        "--LabApp.log_level=WARN",
+        "--LabApp.extension_manager=readonly",  # the other one asks PyPI
     ]
     if not browser:
         options.append("--no-browser")

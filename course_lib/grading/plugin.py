@@ -94,6 +94,8 @@ def explain(error: BaseException, line: str) -> list[tuple[str, str]]:
             "A task's cell is graded by itself, after the first cell of the notebook. "
             "Define what it needs inside the cell."
         )
+    elif isinstance(error, SyntaxError) and "'await'" in what:
+        advice = "Inside a task's cell, `await` stands in an `async def` function."
     elif isinstance(error, SystemExit):
         advice = "Return a value instead of leaving with exit()."
     else:

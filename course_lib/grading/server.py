@@ -11,23 +11,23 @@ import gc
 import importlib
 import json
 import os
+import re
 import secrets
 import select
 import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, NoReturn
 
+import course_lib
 from course_lib.grading import child, integrity
 from course_lib.grading.following import Following
 from course_lib.grading.report import Report
 
-PRELOAD = [
-    *("course_lib.errors", "course_lib.context", "course_lib.endpoint"),
-    *("course_lib.grading.checks", "course_lib.lab.virtual_time", "dataclasses"),
-    *("fastapi", "httpx", "grpc.aio"),
-]
+ROOMS = ("shop", "transport", "middleware", "telemetry")
+FIRST = ["course_lib.grading.checks", "course_lib.lab.virtual_time", "fastapi", "httpx", "grpc.aio"]
 
 
 class Server:
@@ -42,11 +42,10 @@ class Server:
 
     def serve(self) -> NoReturn:
         """Grade until the control pipe ends."""
-        self.preload(PRELOAD)
+        self.preload([*FIRST, *_modules(), "course_lib.lab.launch"], idle=True)
         while True:
-            line = self.next_line()
-            job = json.loads(line)
-            self.preload(_imports(job["setup"]))
+            job = json.loads(self.next_line())
+            self.preload(_needed(job))
             report = self.grade(job)
             os.write(self.answers, json.dumps(report.to_json()).encode() + b"\n")
 
@@ -68,17 +67,16 @@ class Server:
         self.waiting += data
         return bool(data)
 
-    def preload(self, names: list[str]) -> None:
-        """Import modules unless a job waits; what cannot be imported fails later, in the child."""
+    def preload(self, names: list[str], *, idle: bool = False) -> None:
+        """Import modules; idle: only until a job comes. What fails, fails again in the child."""
         for name in names:
-            if name not in self.seen and not (names is PRELOAD and self._job_waits()):
+            if idle and select.select([self.control], [], [], 0)[0]:
+                return
+            if name not in self.seen:
                 self.seen.add(name)
                 with contextlib.suppress(Exception):
                     importlib.import_module(name)
                 self.taken = []
-
-    def _job_waits(self) -> bool:
-        return bool(select.select([self.control], [], [], 0)[0])
 
     def grade(self, job: dict[str, Any]) -> Report:
         """Fork a child for the job, follow it, and end all it started."""
@@ -121,11 +119,24 @@ def _rewire(output: int) -> None:
     sys.stderr = open(2, "w", buffering=1, errors="replace", closefd=False)  # noqa: SIM115
 
 
-def _imports(setup: str) -> list[str]:
-    """The modules a setup cell imports from packages, so that they are loaded once."""
+def _modules() -> list[str]:
+    """The modules of the rooms that exercises use."""
+    folder = Path(course_lib.__file__).parent
+    paths = [path for room in ROOMS for path in sorted((folder / room).glob("*.py"))]
+    return [f"course_lib.{path.parent.name}.{path.stem}" for path in paths if path.stem[0] != "_"]
+
+
+def _needed(job: dict[str, Any]) -> list[str]:
+    """What the setup cell and the grader import, and what the cell imports from the course."""
+    grader = Path(job["grader"]).read_text() if Path(job["grader"]).exists() else ""
+    ours = [name for name in _imports(job["code"]) if name.startswith("course_lib.")]
+    return [*_imports(job["setup"]), *_imports(grader), *ours]
+
+
+def _imports(code: str) -> list[str]:
     try:
-        tree = ast.parse("\n".join(x for x in setup.splitlines() if not x.startswith(("%", "!"))))
-    except SyntaxError:
+        tree = ast.parse(re.sub(r"(?m)^[%!].*$", "", code))
+    except (SyntaxError, ValueError, RecursionError):
         return []
     return [name for node in ast.walk(tree) for name in _imported(node)]
 

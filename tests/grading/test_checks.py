@@ -1,0 +1,58 @@
+"""What graders say `expect` with."""
+
+import pytest
+
+from course_lib.errors import InvalidRequest, NotFound
+from course_lib.grading.checks import CheckFailed, ensure, expect, expect_in, raises
+
+
+def said(failed: pytest.ExceptionInfo[CheckFailed]) -> str:
+    return str(failed.value)
+
+
+def test_a_failure_says_call_got_expected_and_why():
+    with pytest.raises(CheckFailed) as failed:
+        expect(4, 6, "double(3)", "Multiply.")
+    assert said(failed) == "call: double(3)\ngot: 4\nexpected: 6\nwhy: Multiply."
+
+
+def test_true_is_not_one_and_a_tolerance_is_told():
+    expect(1.04, 1, "f()", within=0.05)
+    with pytest.raises(CheckFailed):
+        expect(1, True, "f()")
+    with pytest.raises(CheckFailed, match=r"give or take 0\.05"):
+        expect(1.1, 1, "f()", within=0.05)
+
+
+def test_a_coroutine_nobody_awaited_is_named():
+    async def double(number: int) -> int:
+        return number * 2
+
+    with pytest.raises(CheckFailed, match="nobody awaited"):
+        expect(double(3), 6, "await f(3)")
+
+
+def test_the_right_error_is_kept_and_the_wrong_one_is_told():
+    with raises(InvalidRequest, call="f(-1)", names="age") as caught:
+        raise InvalidRequest("age must not be negative")
+    assert caught.error.message == "age must not be negative"
+    for wrong in (NotFound("age"), InvalidRequest("no")):
+        with pytest.raises(CheckFailed) as failed, raises(InvalidRequest, call="f", names="age"):
+            raise wrong
+        assert type(wrong).__name__ in said(failed)
+    with pytest.raises(CheckFailed, match="got: no error"), raises(NotFound, call="f(7)"):
+        pass
+
+
+def test_a_task_not_started_stays_not_started():
+    with pytest.raises(NotImplementedError), raises(NotFound, call="f(7)"):
+        raise NotImplementedError
+
+
+def test_parts_and_conditions():
+    expect_in("a", "abc", "f()")
+    ensure(True, "never said")
+    with pytest.raises(CheckFailed, match="something with 'z'"):
+        expect_in("z", 5, "f()")
+    with pytest.raises(CheckFailed, match="Call the inner endpoint"):
+        ensure(False, "Call the inner endpoint.", call="wrap(inner)")
