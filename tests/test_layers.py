@@ -85,6 +85,7 @@ THEIRS: dict[str, list[str]] = {
     "pytest": ["grading*"],
     "nbformat": ["grading*", "authoring*"],
     "nbclient": ["authoring*"],
+    "jupyter_server": ["grading*"],
     "psutil": ["lab*", "telemetry.runtime"],
     "yaml": ["platform*"],
 }

@@ -21,6 +21,10 @@ class Row:
         return median(self.runs)
 
     @property
+    def figure(self) -> str:
+        return f"{written(self.value)} {self.unit}"
+
+    @property
     def met(self) -> bool:
         if self.target is None:
             return True
@@ -34,12 +38,16 @@ class Row:
         return f"{goal}: {'met' if self.met else 'MISSED'}"
 
 
+def written(number: float) -> str:
+    return f"{number:,.0f}" if number >= 1000 else f"{number:.3g}"
+
+
 def table(rows: Sequence[Row]) -> str:
     """The rows as text: the median of the runs, the lowest and the highest, the verdict."""
     width = max(len(row.name) for row in rows)
     lines = [f"{'':{width}}  {'median':>10} {'lowest':>10} {'highest':>10}"]
     for row in rows:
-        figures = " ".join(f"{x:>10,.4g}" for x in (row.value, min(row.runs), max(row.runs)))
+        figures = " ".join(f"{written(x):>10}" for x in (row.value, min(row.runs), max(row.runs)))
         lines.append(f"{row.name:{width}}  {figures} {row.unit:14} {row.verdict}".rstrip())
     return "\n".join(lines)
 
@@ -59,7 +67,7 @@ def plot(rows: Sequence[Row], path: Path) -> None:
     axes = figure.subplots()
     colours = ["#009E73" if row.met else "#D55E00" for row in held]
     bars = axes.barh([row.name for row in held], times, color=colours)
-    axes.bar_label(bars, [f" {row.value:,.3g} {row.unit}" for row in held])
+    axes.bar_label(bars, [f" {row.figure}" for row in held])
     axes.axvline(1, color="black", linewidth=1)
     axes.set_xscale("log")
     axes.set_xlim(min(0.5, *times) / 1.5, max(2.0, *times) * 4)
