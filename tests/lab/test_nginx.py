@@ -26,7 +26,7 @@ def test_it_chooses_and_is_gone_after_stop() -> None:
 
 
 def test_an_error_in_the_block_is_said_in_nginx_words() -> None:
-    with pytest.raises(RuntimeError, match='nginx did not start: .*unknown directive "serve"'):
+    with pytest.raises(RuntimeError, match=r'nginx did not start: .*unknown directive "serve"'):
         Nginx("upstream shop { serve; }")
 
 
