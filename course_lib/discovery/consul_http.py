@@ -14,7 +14,7 @@ from urllib.parse import quote
 import httpx
 
 from course_lib.discovery.instance import Instance
-from course_lib.discovery.instancer import Event, Sink
+from course_lib.discovery.instancer import Event, Sink, sorted_set
 from course_lib.errors import CallError, Internal, InvalidRequest, NotFound, Unavailable
 
 _BASE_SECONDS = 0.1
@@ -150,8 +150,9 @@ class ConsulInstancer:
             answered = int(answer.headers.get("x-consul-index", 0))
         except (ValueError, TypeError, KeyError) as error:
             raise Internal(f"Consul's answer makes no sense: {error!r}") from error
-        by_address = {instance.address: instance for instance in reversed(_sorted(found))}
-        return tuple(_sorted(by_address.values())), answered
+        # One address registered under several ids is one instance, or it would get a double share.
+        by_address = {instance.address: instance for instance in reversed(sorted_set(found))}
+        return sorted_set(by_address.values()), answered
 
     def _push(self, event: Event) -> None:
         self._last = event
@@ -174,10 +175,6 @@ def _instance(entry: dict[str, Any]) -> Instance:
         max(1, int(service.get("Weights", {}).get("Passing", 1))),
         zone=(service.get("Meta") or {}).get("zone") or node.get("Datacenter", ""),
     )
-
-
-def _sorted(instances: Iterable[Instance]) -> list[Instance]:
-    return sorted(instances, key=lambda instance: (instance.id, instance.address))
 
 
 def _keys(instances: Iterable[Instance]) -> list[tuple[str, str, int, str]]:

@@ -6,7 +6,7 @@ and is told what they found.
 
 from collections import defaultdict
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import Any, Protocol
 
 from course_lib.stand_ins.consul_changes import Changes
 from course_lib.stand_ins.consul_definitions import CheckDefinition, ServiceDefinition
@@ -41,6 +41,8 @@ class Service:
     create_index: int
     modify_index: int
     checks: dict[str, Check] = field(default_factory=dict)
+    encoded: tuple[int, Any] | None = None
+    """What the health route keeps of it: the node's revision, and the answer ready to be sent."""
 
 
 class Watcher(Protocol):
@@ -58,6 +60,7 @@ class Catalogue:
         self.changes = changes
         self.services: dict[str, Service] = {}
         self.checks: dict[str, Check] = {}
+        self.node_revision = 0
         self.watcher: Watcher
         self._by_name: defaultdict[str, dict[str, Service]] = defaultdict(dict)
 
@@ -124,6 +127,7 @@ class Catalogue:
         """Take note of what a check found; only a change of status wakes anybody."""
         changed = check.status != status
         check.status, check.output = status, output
+        self._forget_encoded(check)
         if changed:
             check.modify_index = self._touch_check(check)
         else:
@@ -199,7 +203,14 @@ class Catalogue:
     def _touch_service(self, name: str) -> int:
         return self.changes.touch("services", f"catalogue:{name}", f"service:{name}")
 
+    def _forget_encoded(self, check: Check) -> None:
+        if check.service_id in self.services:
+            self.services[check.service_id].encoded = None
+        elif not check.service_id:
+            self.node_revision += 1
+
     def _touch_check(self, check: Check) -> int:
+        self._forget_encoded(check)
         return self.changes.touch(
             f"service:{check.service_name}" if check.service_id else "node", "checks"
         )

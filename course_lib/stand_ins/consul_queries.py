@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import orjson
 from starlette.datastructures import QueryParams
 
 from course_lib.stand_ins.consul_catalogue import Check, Service
@@ -24,7 +25,11 @@ class Question:
 
     subject: str
     params: QueryParams
-    keep: Predicate
+    filter: Predicate | None = None
+
+    def keep(self, view: Any) -> bool:
+        """True when there is no filter, or the filter lets the record pass."""
+        return self.filter is None or self.filter(view)
 
     def flag(self, name: str) -> bool:
         """A boolean parameter; `?passing` alone means yes."""
@@ -62,6 +67,15 @@ def _entry(
     return {"Node": node, "Service": service_view(service), "Checks": [*checks, *own]}
 
 
+def _encoded(state: State, service: Service, node: Any, checks: list[Any]) -> orjson.Fragment:
+    """The same, encoded once for as long as nothing in it changes: instances may be many."""
+    revision = state.catalogue.node_revision
+    if service.encoded is None or service.encoded[0] != revision:
+        entry = orjson.dumps(_entry(state, service, node, checks))
+        service.encoded = (revision, orjson.Fragment(entry))
+    return service.encoded[1]
+
+
 def health_service(state: State, question: Question) -> list[Any]:
     """The instances of a service with node and checks; `?passing` leaves only the healthy ones."""
     passing, node = question.flag("passing"), state.node.view()
@@ -69,12 +83,15 @@ def health_service(state: State, question: Question) -> list[Any]:
     if passing and any(check.status != "passing" for check in shared):
         return []
     checks = [check_view(state.node, check) for check in shared]
-    entries = [
-        _entry(state, service, node, checks)
+    services = [
+        service
         for service in state.named(question.subject)
         if question.tagged(service)
         and not (passing and any(check.status != "passing" for check in service.checks.values()))
     ]
+    if question.filter is None:
+        return [_encoded(state, service, node, checks) for service in services]
+    entries = [_entry(state, service, node, checks) for service in services]
     return [entry for entry in entries if question.keep(entry)]
 
 
@@ -106,7 +123,7 @@ def catalogue_services(state: State, question: Question) -> dict[str, list[str]]
     """The names of all services, each with the tags its instances have."""
     names: dict[str, dict[str, None]] = {}
     for service in state.services():
-        if question.keep(catalogue_view(state.node, service)):
+        if question.filter is None or question.keep(catalogue_view(state.node, service)):
             names.setdefault(service.definition.name, {}).update(
                 dict.fromkeys(service.definition.tags)
             )

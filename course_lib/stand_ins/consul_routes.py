@@ -47,7 +47,7 @@ def _query_route(query: Query, state_of: StateOf, rng: random.Random) -> Route:
             raise Refused(400, query.missing)
         state = state_of(params.get("dc", ""))
         expression = params.get("filter", "")
-        keep = compile_filter(expression, query.example) if expression else lambda _: True
+        keep = compile_filter(expression, query.example) if expression else None
         question = Question(subject, params, keep)
         await block(request, state.changes, query.topics(subject), rng)
         asked = [item for item in params.multi_items() if item[0] not in _WAITING]

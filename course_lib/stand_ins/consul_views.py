@@ -2,6 +2,7 @@
 
 import uuid
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from course_lib.stand_ins.consul_catalogue import Check, Service
@@ -15,7 +16,7 @@ class Node:
     address: str
     datacenter: str
 
-    @property
+    @cached_property
     def node_id(self) -> str:
         """The same name gives the same id on every run."""
         return str(uuid.uuid5(uuid.NAMESPACE_DNS, f"{self.name}.{self.datacenter}"))

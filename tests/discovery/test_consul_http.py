@@ -9,11 +9,12 @@ from typing import Any
 
 import httpx
 import pytest
-from course_lib.discovery.instancer import Event
 
 from course_lib.discovery.consul_http import ConsulInstancer, consul_client
 from course_lib.discovery.consul_registrar_http import ConsulRegistrar
-from course_lib.errors import Unavailable
+from course_lib.discovery.endpointer import Endpointer
+from course_lib.discovery.instancer import Event
+from course_lib.errors import NoInstances, Unavailable
 from course_lib.lab.launch import run_on_lab, serve
 from course_lib.stand_ins import ConsulAgent
 
@@ -270,3 +271,33 @@ def test_over_real_sockets_a_watch_survives_the_agents_death_and_rebirth() -> No
         with serve(ConsulAgent().app, "consul", port=int(server.address.rpartition(":")[2])):
             until("a")
             run_on_lab(end())
+
+
+async def test_an_endpointer_over_it_keeps_the_last_known_set_while_the_agent_is_away() -> None:
+    agent, away = ConsulAgent(), False
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        if away:
+            raise httpx.ConnectError("refused")
+        await agent.app(scope, receive, send)
+
+    async def endpoint(_: Any) -> str:
+        return "ok"
+
+    client = consul_client("agent", transport=httpx.ASGITransport(app=app))
+    await ConsulRegistrar(client, "users", "127.0.0.1:1", id="a").register()
+    instancer = ConsulInstancer(client, "users", wait_seconds=1)
+    forgiving = Endpointer(instancer, lambda _: endpoint)
+    strict = Endpointer(instancer, lambda _: endpoint, invalidate_on_error_seconds=30)
+    await strict.heard()
+    away = True
+    await asyncio.sleep(25)
+    assert [each.id for each in strict()] == ["a"]
+    await asyncio.sleep(25)
+    assert [each.id for each in forgiving()] == ["a"]
+    with pytest.raises(NoInstances):
+        strict()
+    away = False
+    await asyncio.sleep(11)
+    assert [each.id for each in strict()] == ["a"]
+    instancer.stop()
