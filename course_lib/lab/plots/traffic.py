@@ -32,7 +32,7 @@ def traffic(
     for axes in (upper, lower):
         axes.grid(color="#e6e6e6")
         axes.spines[["top", "right"]].set_visible(False)
-    _names(upper, answered, top)
+    _names(upper, answered, top, seconds[-1] if seconds else 0.0)
     said = [
         "Upper lines: requests/s by instance; lower line: failed calls (%); "
         "horizontal axis: time (s).",
@@ -42,14 +42,15 @@ def traffic(
     return canvas.picture(said)
 
 
-def _names(axes: Any, answered: Mapping[str, Sequence[float]], top: float) -> None:
-    """The name of each line at its right end, at least a line's height apart."""
+def _names(axes: Any, answered: Mapping[str, Sequence[float]], top: float, at: float) -> None:
+    """The name of each line at its end, at least a line's height apart."""
     ends = sorted(
         (rates[-1] if rates else 0.0, i, n) for i, (n, rates) in enumerate(answered.items())
     )
     lowest, apart = 0.0, top * 0.13
     for value, i, name in ends:
         lowest = max(value, lowest)
-        where = {"xy": (1.015, lowest / top), "xycoords": "axes fraction", "va": "center"}
-        axes.annotate(name, color=COLOURS[i % 7], weight="bold", **where)
+        where = {"xytext": (8, 0), "textcoords": "offset points", "annotation_clip": False}
+        look = {"color": COLOURS[i % 7], "weight": "bold", "va": "center"}
+        axes.annotate(name, (at, lowest), **where, **look)
         lowest += apart
