@@ -2,18 +2,13 @@
 
 from typing import Any
 
-from course_lib.shop.endpoints import (
-    CreateUser,
-    GetUser,
-    ListUsers,
-    UpdateUser,
-    UserClient,
-    UserEndpoints,
-)
+from fastapi import FastAPI
+
+from course_lib.shop.endpoints import UserClient, UserEndpoints, Wrap, bare, user_endpoints
 from course_lib.shop.user_streams import UserStreams, WatchUsers
-from course_lib.shop.users import User
+from course_lib.shop.users import CreateUser, GetUser, ListUsers, UpdateUser, User, UserService
 from course_lib.transport.http_client import http_client
-from course_lib.transport.http_server import Route
+from course_lib.transport.http_server import Route, http_app
 
 
 def user_routes(endpoints: UserEndpoints, **hooks: Any) -> list[Route]:
@@ -30,6 +25,11 @@ def user_stream_routes(streams: UserStreams, **hooks: Any) -> list[Route]:
     """The watch as server-sent events; put it before `user_routes`, whose paths would match."""
     watch = streams.watch_users
     return [Route("GET", "/users/changes", watch, WatchUsers, User, stream=True, **hooks)]
+
+
+def users_app(service: UserService, wrap: Wrap = bare, **options: Any) -> FastAPI:
+    """The user service as an application; `options` are those of `http_app`."""
+    return http_app("users", user_routes(user_endpoints(service, wrap)), **options)
 
 
 def http_user_client(base_url: str, **options: Any) -> UserClient:
