@@ -1,6 +1,7 @@
 """Authentication: who is let in, who is refused, and what the refusal does not tell."""
 
 import base64
+import contextlib
 import hashlib
 import hmac
 import json
@@ -8,9 +9,12 @@ from typing import Any
 
 import jwt
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from course_lib import context
 from course_lib.errors import Unauthenticated
+from course_lib.lab import virtual_time
 from course_lib.middleware import authentication
 from course_lib.middleware.authentication import basic, jwt_bearer
 
@@ -209,3 +213,16 @@ async def test_a_remembered_token_is_verified_once_and_the_memory_is_bounded(mon
     for credentials in (one, one, two, two, three, one, three):
         await call(checks, credentials)
     assert [verified.count(each[7:]) for each in (one, two, three)] == [2, 1, 1]
+
+
+HEADERS = {"alg": st.sampled_from(["HS256", "HS512", "none", "RS256", 7, None])}
+JSON = st.recursive(st.none() | st.integers() | st.floats() | st.text(), st.lists, max_leaves=3)
+CLAIMS = st.dictionaries(st.sampled_from(["sub", "exp", "nbf", "aud", "iss", "jti"]), JSON)
+TOKENS = st.builds(forged, st.fixed_dictionaries(HEADERS), CLAIMS, st.just(KEY.encode()))
+
+
+@given(st.text() | st.text().map("Basic ".__add__) | st.text().map("Bearer ".__add__) | TOKENS)
+def test_whatever_is_sent_the_refusal_is_the_only_error(credentials):
+    for middleware in (people, jwt_bearer(KEY)):
+        with contextlib.suppress(Unauthenticated):
+            assert virtual_time.run(call(middleware, credentials)) is not None
