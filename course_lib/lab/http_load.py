@@ -235,6 +235,7 @@ class _Connection(asyncio.Protocol):
         self._client._open.discard(self)
         if self in self._client._idle:
             self._client._idle.remove(self)
+        self._client._next_turn()
         self._fail()
 
     def _fail(self) -> None:

@@ -197,12 +197,15 @@ class HttpServer(Server):
     async def _stop(self, drain_seconds: float) -> None:
         self._close_listeners()
         await asyncio.sleep(0.001)  # let requests that have arrived be read
+        wanted = set()  # nobody waits for the others: their client has gone
         for connection in list(self._state.connections):
             if connection.cycle and connection.cycle.scope["state"].get("watching"):
                 connection.cut()
+            elif connection.task and not connection.task.done():
+                wanted.add(connection.task)
             connection.shutdown()
-        if self._state.tasks:
-            await asyncio.wait(set(self._state.tasks), timeout=drain_seconds)
+        if wanted:
+            await asyncio.wait(wanted, timeout=drain_seconds)
         await self._cut_connections()
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._lifespan.shutdown(), drain_seconds or DRAIN_SECONDS)

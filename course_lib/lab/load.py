@@ -9,8 +9,8 @@ import asyncio
 import math
 import random
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -126,7 +126,7 @@ async def load(
     every `progress_seconds`.
     """
     run = _Run(endpoint, request if callable(request) else lambda _: request, label)
-    with run.reporting(on_progress, progress_seconds):
+    async with run.reporting(on_progress, progress_seconds):
         if rate is None and requests is not None:
             numbers = iter(range(requests))
             callers = [run.caller(numbers) for _ in range(min(at_once, requests))]
@@ -174,10 +174,10 @@ class _Run:
                 calls.create_task(self.call(number, min(due, self._time())))
                 number, due = number + 1, due + rng.expovariate(rate)
 
-    @contextmanager
-    def reporting(
+    @asynccontextmanager
+    async def reporting(
         self, on_progress: Callable[[Result], None] | None, every_seconds: float
-    ) -> Iterator[None]:
+    ) -> AsyncIterator[None]:
         """Tell how far it is, as long as the block lasts."""
         if on_progress is None:
             yield
@@ -193,6 +193,9 @@ class _Run:
             yield
         finally:
             reporter.cancel()
+            await asyncio.wait([reporter])
+        if not reporter.cancelled():
+            reporter.result()  # the callback failed: say so
         on_progress(self.result())
 
     def result(self) -> Result:

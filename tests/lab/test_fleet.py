@@ -1,0 +1,67 @@
+"""A fleet: instances by name, killed, revived at the same address, slowed down, paused."""
+
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from course_lib.lab.fleet import Fleet
+from course_lib.lab.launch import running
+from tests.lab.apps import App, ask
+
+
+@pytest.fixture
+def fleet() -> Iterator[Fleet]:
+    with Fleet(App, ("a", "b"), name="shop") as fleet:
+        yield fleet
+
+
+def test_each_instance_answers_in_its_own_name(fleet: Fleet):
+    assert {name: httpx.get(fleet[name].url).text for name in fleet} == {"a": "a", "b": "b"}
+    assert fleet.served == {"a": 1, "b": 1}
+    assert fleet.addresses == {"a": fleet["a"].address, "b": fleet["b"].address}
+    assert repr(fleet) == "<Fleet a: up, b: up>"
+
+
+def test_a_killed_instance_comes_back_at_its_address_and_keeps_its_count(fleet: Fleet):
+    address = fleet["a"].address
+    httpx.get(fleet["a"].url)
+    fleet["a"].kill()
+    assert fleet.state == {"a": "down", "b": "up"}
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(f"http://{address}")
+    fleet["a"].revive()
+    assert fleet["a"].state == "up"
+    assert httpx.get(f"http://{address}").text == "a"
+    assert fleet.served == {"a": 2, "b": 0}
+
+
+def test_a_slow_instance_is_slow_until_it_recovers(fleet: Fleet):
+    fleet["a"].slow_down(seconds=30)
+    assert fleet["a"].state == "slow"
+    with pytest.raises(httpx.ReadTimeout):
+        httpx.get(fleet["a"].url, timeout=0.05)
+    fleet["a"].recover()
+    assert fleet["a"].state == "up"
+    assert httpx.get(fleet["a"].url).text == "a"
+
+
+def test_a_paused_instance_answers_when_it_resumes(fleet: Fleet):
+    fleet["a"].pause()
+    answer = ask(fleet["a"].url)
+    assert fleet["a"].state == "paused"
+    fleet["a"].resume()
+    assert answer.result(5) == "a"
+
+
+def test_reviving_what_is_up_changes_nothing(fleet: Fleet):
+    fleet["a"].slow_down(seconds=0.001)
+    fleet["a"].revive()
+    assert fleet["a"].state == "slow"
+
+
+def test_a_fleet_of_the_same_name_replaces_the_one_before(fleet: Fleet):
+    with Fleet(App, ("a", "b"), name="shop") as again:
+        assert fleet.state == {"a": "down", "b": "down"}
+        assert again.state == {"a": "up", "b": "up"}
+        assert len(running()) == 2
