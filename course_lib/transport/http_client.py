@@ -88,7 +88,7 @@ def _preparer(base_url: str, method: str, path: str) -> Callable[..., httpx.Requ
 
     def prepare(client: httpx.AsyncClient, request: Any, headers: dict[str, str]) -> httpx.Request:
         fields = {f.name: getattr(request, f.name) for f in dataclasses.fields(request)}
-        filled = {name: quote(str(fields.pop(name)), safe="") for name in names}
+        filled = {name: _path_part(name, str(fields.pop(name))) for name in names}
         url = base_url + path.format(**filled)
         if method in ("POST", "PUT", "PATCH"):
             headers["content-type"] = "application/json"
@@ -97,6 +97,12 @@ def _preparer(base_url: str, method: str, path: str) -> Callable[..., httpx.Requ
         return client.build_request(method, url, params=query, headers=headers)
 
     return prepare
+
+
+def _path_part(name: str, value: str) -> str:
+    if not value.strip(".") or "/" in value:
+        raise InvalidRequest(f"{name}: must be a name without a slash, got {value[:20]!r}")
+    return quote(value, safe="")
 
 
 class _network_errors:

@@ -36,7 +36,9 @@ class Envelope(BaseModel, Generic[T]):
 def http_app(title: str, routes: Iterable[Route], *, max_body_bytes: int = 1_000_000) -> FastAPI:
     """A FastAPI application that serves the routes; bodies above the limit get 413."""
     no_telemetry: Any = {"tracing": False, "metrics": False, "logs": False}
-    app = LeanApp(title=title, docs_url=None, redoc_url=None, telemetry=no_telemetry)
+    app = LeanApp(
+        title=title, docs_url=None, redoc_url=None, redirect_slashes=False, telemetry=no_telemetry
+    )
     app.add_exception_handler(HTTPException, _refuse)
     for route in routes:
         _add(app, route, max_body_bytes)

@@ -1,0 +1,71 @@
+"""The operations of the order service as endpoints, and an order service made of endpoints."""
+
+from dataclasses import dataclass
+
+from course_lib.endpoint import Endpoint
+from course_lib.shop.endpoints import Wrap, bare
+from course_lib.shop.orders import (
+    CancelOrder,
+    GetOrder,
+    Item,
+    ListOrders,
+    Order,
+    OrderService,
+    PlaceOrder,
+)
+
+
+@dataclass(frozen=True)
+class OrderEndpoints:
+    """The operations of the order service, one endpoint each."""
+
+    get_order: Endpoint
+    place_order: Endpoint
+    list_orders: Endpoint
+    cancel_order: Endpoint
+
+
+def order_endpoints(service: OrderService, wrap: Wrap = bare) -> OrderEndpoints:
+    """Make endpoints of a service, each inside the middleware made for its name."""
+
+    async def get_order(request: GetOrder) -> Order:
+        return await service.get_order(request.order_id)
+
+    async def place_order(request: PlaceOrder) -> Order:
+        return await service.place_order(request.user_id, request.items)
+
+    async def list_orders(request: ListOrders) -> list[Order]:
+        return await service.list_orders(request.limit, request.after)
+
+    async def cancel_order(request: CancelOrder) -> Order:
+        return await service.cancel_order(request.order_id)
+
+    return OrderEndpoints(
+        get_order=wrap("get_order")(get_order),
+        place_order=wrap("place_order")(place_order),
+        list_orders=wrap("list_orders")(list_orders),
+        cancel_order=wrap("cancel_order")(cancel_order),
+    )
+
+
+class OrderClient:
+    """An order service made of endpoints: what a caller holds in place of the service itself."""
+
+    def __init__(self, endpoints: OrderEndpoints) -> None:
+        self._endpoints = endpoints
+
+    async def get_order(self, order_id: int) -> Order:
+        """See OrderService."""
+        return await self._endpoints.get_order(GetOrder(order_id))
+
+    async def place_order(self, user_id: int, items: tuple[Item, ...]) -> Order:
+        """See OrderService."""
+        return await self._endpoints.place_order(PlaceOrder(user_id, items))
+
+    async def list_orders(self, limit: int = 50, after: int = 0) -> list[Order]:
+        """See OrderService."""
+        return await self._endpoints.list_orders(ListOrders(limit, after))
+
+    async def cancel_order(self, order_id: int) -> Order:
+        """See OrderService."""
+        return await self._endpoints.cancel_order(CancelOrder(order_id))
