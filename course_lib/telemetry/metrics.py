@@ -4,12 +4,12 @@ Each service has a registry of its own, so a cell that is run again makes a new 
 clashes. Labels are bounded: operations and outcomes are names in the code, never user input.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest, make_asgi_app
 
-__all__ = ["BUCKETS_SECONDS", "CollectorRegistry", "Red", "exposition", "metrics_app"]
+__all__ = ["BUCKETS_SECONDS", "CollectorRegistry", "MetricsApp", "Red", "exposition", "metrics_app"]
 
 BUCKETS_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 
@@ -57,6 +57,16 @@ def exposition(registry: CollectorRegistry) -> bytes:
     return generate_latest(registry)
 
 
-def metrics_app(registry: CollectorRegistry) -> Callable[[Any, Any, Any], Awaitable[None]]:
+def metrics_app(registry: CollectorRegistry) -> "MetricsApp":
+    """The `/metrics` page: `app.add_route("/metrics", metrics_app(registry))`."""
+    return MetricsApp(registry)
+
+
+class MetricsApp:
     """An ASGI application that serves the registry in the format the scraper asks for."""
-    return make_asgi_app(registry)
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._app = make_asgi_app(registry)
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        await self._app(scope, receive, send)

@@ -66,7 +66,7 @@ def course(log_file: Any) -> FastAPI:
         )
 
     app = http_app("users", user_routes(user_endpoints(with_demo_users(), wrap)))
-    app.mount("/metrics", metrics_app(registry))
+    app.add_route("/metrics", metrics_app(registry))
     return app
 
 
