@@ -108,6 +108,7 @@ class ConsulInstancer:
         """End the watch."""
         if self._task is not None:
             self._task.cancel()
+            self._task = None
 
     async def _watch(self) -> None:
         loop = asyncio.get_running_loop()

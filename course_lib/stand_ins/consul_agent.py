@@ -78,6 +78,11 @@ class ConsulAgent:
             lifespan=self._lifespan,
         )
 
+    @property
+    def watchers(self) -> int:
+        """How many blocking queries are waiting."""
+        return self._state.changes.watchers
+
     def join(self, other: "ConsulAgent") -> None:
         """Federate two datacentres: each then answers `?dc=` for the other (one event loop)."""
         together = {**self._datacenters, **other._datacenters}

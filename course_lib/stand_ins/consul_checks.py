@@ -10,8 +10,9 @@ import random
 from collections import defaultdict
 from collections.abc import Callable
 
-from course_lib.stand_ins.consul_catalogue import Catalogue, Check
+from course_lib.stand_ins.consul_catalogue import Catalogue
 from course_lib.stand_ins.consul_probe import Fetch
+from course_lib.stand_ins.consul_records import Check
 from course_lib.stand_ins.consul_values import Refused
 
 _LONGEST_TIMEOUT_SECONDS = 10.0

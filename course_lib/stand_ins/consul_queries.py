@@ -11,9 +11,9 @@ from typing import Any
 import orjson
 from starlette.datastructures import QueryParams
 
-from course_lib.stand_ins.consul_catalogue import Check, Service
 from course_lib.stand_ins.consul_definitions import CheckDefinition, ServiceDefinition
 from course_lib.stand_ins.consul_filter import Predicate
+from course_lib.stand_ins.consul_records import Check, Service
 from course_lib.stand_ins.consul_state import State
 from course_lib.stand_ins.consul_values import Refused, boolean
 from course_lib.stand_ins.consul_views import Node, catalogue_view, check_view, service_view

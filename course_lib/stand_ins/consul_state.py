@@ -3,11 +3,12 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from course_lib.stand_ins.consul_catalogue import Catalogue, Check, Service
+from course_lib.stand_ins.consul_catalogue import Catalogue
 from course_lib.stand_ins.consul_changes import Changes
 from course_lib.stand_ins.consul_checks import CheckRunner
 from course_lib.stand_ins.consul_definitions import CheckDefinition, ServiceDefinition
 from course_lib.stand_ins.consul_kv import KeyValues
+from course_lib.stand_ins.consul_records import Check, Service
 from course_lib.stand_ins.consul_views import Node
 
 

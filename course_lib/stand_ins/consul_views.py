@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from course_lib.stand_ins.consul_catalogue import Check, Service
+from course_lib.stand_ins.consul_records import Check, Service
 
 
 @dataclass(frozen=True)

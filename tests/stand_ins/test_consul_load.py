@@ -72,3 +72,46 @@ async def until_blocked(session: aiohttp.ClientSession) -> None:
     for _ in range(3):
         async with session.get("/v1/status/leader") as answer:
             await answer.read()
+
+
+@pytest.mark.real_time
+async def test_watchers_that_hang_up_are_forgotten() -> None:
+    agent = ConsulAgent()
+    with serve(agent.app) as server:
+        async with aiohttp.ClientSession(server.url) as session:
+            watchers = [asyncio.ensure_future(watch(session, "s0", "1")) for _ in range(20)]
+            await until(agent, 20)
+            for watcher in watchers:
+                watcher.cancel()
+            await until(agent, 0)
+
+
+@pytest.mark.real_time
+async def test_stopping_the_agent_does_not_wait_for_watchers() -> None:
+    agent = ConsulAgent()
+    server = serve(agent.app)
+    async with aiohttp.ClientSession(server.url) as session:
+        watchers = [asyncio.ensure_future(watch(session, "s0", "1")) for _ in range(20)]
+        await until(agent, 20)
+        began = time.perf_counter()
+        server.stop()
+        assert time.perf_counter() - began < 0.9
+        ends = await asyncio.gather(*watchers, return_exceptions=True)
+    assert all(isinstance(end, aiohttp.ClientError) for end in ends)
+
+
+@pytest.mark.real_time
+async def test_a_huge_value_is_refused_and_the_agent_goes_on() -> None:
+    with serve(ConsulAgent().app) as server:
+        async with aiohttp.ClientSession(server.url) as session:
+            for size in (600_000, 20_000_000):
+                async with session.put("/v1/kv/a", data=b"x" * size) as answer:
+                    assert answer.status == 413
+            async with session.put("/v1/kv/a", data=b"x") as answer:
+                assert await answer.json() is True
+
+
+async def until(agent: ConsulAgent, watchers: int) -> None:
+    async with asyncio.timeout(5):
+        while agent.watchers != watchers:
+            await asyncio.sleep(0.005)

@@ -257,8 +257,8 @@ async def test_a_watcher_that_hangs_up_is_forgotten() -> None:
     client = connect(agent)
     watch = asyncio.create_task(client.get("/health/service/users?index=1&wait=10m"))
     await asyncio.sleep(1)
-    assert agent._state.changes.watchers == 1
+    assert agent.watchers == 1
     watch.cancel()
     await asyncio.sleep(0)
     await asyncio.sleep(0)
-    assert agent._state.changes.watchers == 0
+    assert agent.watchers == 0
