@@ -1,0 +1,143 @@
+"""Notebooks get a normal form, exercises come from solutions, and the contract is enforced."""
+
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+
+from course_lib.authoring.__main__ import main
+from course_lib.authoring.checks import problems
+from course_lib.authoring.generation import generate, stub
+from course_lib.authoring.normal import dumps, normalise, read, write
+
+SECTIONS = ["Break it", "In production", "Mistakes people make", "On Monday", "Recap"]
+
+
+def lesson(**changes: str) -> nbformat.NotebookNode:
+    """A lesson that fulfils the contract; `code`, `prose` and `text` are added to it."""
+    cells = [new_markdown_cell(f"## {title}\n" + "word " * 180) for title in SECTIONS]
+    cells.append(new_markdown_cell(changes.get("prose", "")))
+    sources = ['guess = predict("p95 in ms", 12)', *["x = 1"] * 20, changes.get("code", "x = 1")]
+    for count, source in enumerate(sources, 1):
+        cells.append(new_code_cell(source, execution_count=count))
+    if "text" in changes:
+        cells[-1].outputs = [new_output("stream", text=changes["text"])]
+    return new_notebook(cells=cells)
+
+
+def found(tmp_path: Path, **changes: str) -> list[str]:
+    path = tmp_path / "notebooks" / "9.1-sample.ipynb"
+    write(normalise(lesson(**changes), path.stem), path)
+    return problems(path)
+
+
+def test_a_good_lesson_has_no_problems(tmp_path: Path):
+    assert found(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"code": "x = 1\n" * 11}, "11 lines of code"),
+        ({"code": "clear_output()"}, "clear_output"),
+        ({"prose": "What a day!"}, "exclamation mark"),
+        ({"prose": "See https://example.org/x"}, "leaves the course"),
+        ({"prose": "See [there](missing.ipynb)"}, "leads nowhere"),
+        ({"prose": "word " * 900}, "words of prose"),
+        ({"text": "<object at 0x7f00>"}, "address in memory"),
+        ({"text": "took 12 ms"}, "differs from run to run"),
+    ],
+)
+def test_what_breaks_the_contract_is_named(tmp_path: Path, changes: dict[str, str], message: str):
+    assert [problem for problem in found(tmp_path, **changes) if message in problem]
+
+
+@pytest.mark.parametrize("prose", ["`x != 1`", "```\nprint('Hi!')\n```", "http://127.0.0.1:1/docs"])
+def test_code_and_loopback_addresses_are_no_offence(tmp_path: Path, prose: str):
+    assert found(tmp_path, prose=prose) == []
+
+
+def test_code_on_monday_is_counted_in_fences(tmp_path: Path):
+    path = tmp_path / "notebooks" / "9.1-sample.ipynb"
+    book = lesson()
+    book.cells[3].source += "\n```python\n" + "x = 1\n" * 26 + "```"
+    write(normalise(book, path.stem), path)
+    assert any("26 lines of code" in problem for problem in problems(path))
+
+
+def test_a_picture_needs_an_alt_text(tmp_path: Path):
+    path = tmp_path / "notebooks" / "9.1-sample.ipynb"
+    book = lesson()
+    png = "iVBORw0KGgo="
+    book.cells[-1].outputs = [
+        new_output("display_data", {"image/png": png, "text/plain": "<Figure size 640x480>"})
+    ]
+    write(normalise(book, path.stem), path)
+    assert any("without alt text" in problem for problem in problems(path))
+
+
+def test_the_normal_form_is_a_fixed_point_and_drops_what_differs():
+    book = lesson()
+    book.cells[-1].metadata["execution"] = {"iopub.status.busy": "2025-01-01"}
+    book.cells[-1].execution_count = 77
+    once = dumps(normalise(book, "9.1-sample"))
+    assert dumps(normalise(nbformat.reads(once, 4), "9.1-sample")) == once
+    assert "2025" not in once and ": 77," not in once and once.endswith("}\n")
+
+
+def test_a_new_cell_renames_no_other():
+    book = normalise(lesson(), "9.1-sample")
+    before = [cell.id for cell in book.cells]
+    book.cells.insert(2, new_markdown_cell("something new"))
+    after = [cell.id for cell in normalise(book, "9.1-sample").cells]
+    assert [name for name in after if name in before] == before
+
+
+def test_a_solution_becomes_a_stub_and_loses_its_outputs():
+    source = (
+        "%%task double\ndef double(n: int) -> int:\n    ### BEGIN SOLUTION\n"
+        "    return 2 * n\n    ### END SOLUTION\n"
+    )
+    secret = new_code_cell("print(1)", metadata={"tags": ["solution"]})
+    cell = new_code_cell(source, execution_count=1, outputs=[new_output("stream", text="card")])
+    made = generate(new_notebook(cells=[cell, secret]), "9.1-sample")
+    assert [cell.id for cell in made.cells] == ["task-double"]
+    assert made.cells[0].outputs == [] and made.cells[0].execution_count is None
+    assert made.cells[0].source == (
+        '%%task double\ndef double(n: int) -> int:\n    raise NotImplementedError("your turn")'
+    )
+
+
+def test_two_stretches_in_one_cell_become_two_stubs_and_a_lone_mark_is_an_error():
+    part = "### BEGIN SOLUTION\nx = 1\n### END SOLUTION\n"
+    assert stub(part + "y = 2\n" + part).count("raise NotImplementedError") == 2
+    with pytest.raises(ValueError, match="without an END"):
+        stub("### BEGIN SOLUTION\nx = 1\n")
+
+
+@pytest.mark.leaves("nbclient's loop and its sockets live as long as the process")
+def test_a_notebook_is_executed_in_place_and_a_failing_cell_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    path = tmp_path / "solutions" / "9.1-sample.ipynb"
+    assert main(["new", str(path)]) == 0
+    book = read(path)
+    book.cells = [new_code_cell("print(6 * 7)"), new_code_cell("1 / 0")]
+    write(book, path)
+    assert main(["execute", str(path)]) == 1
+    assert "ZeroDivisionError" in capsys.readouterr().err
+    book.cells.pop()
+    write(book, path)
+    assert main(["execute", str(path)]) == 0
+    assert read(path).cells[0].outputs[0].text == "42\n"
+
+
+def test_an_exercise_that_is_not_what_its_solution_gives_is_refused(tmp_path: Path):
+    path = tmp_path / "solutions" / "9.1-sample.ipynb"
+    assert main(["new", str(path)]) == 0
+    assert main(["generate", str(path)]) == 0
+    exercise = tmp_path / "exercises" / path.name
+    assert problems(exercise) == []
+    exercise.write_text(exercise.read_text().replace("your turn", "my turn"))
+    assert any("authoring generate" in problem for problem in problems(exercise))

@@ -1,0 +1,83 @@
+"""Pictures say in words what they show, and colour is never the only cue."""
+
+import struct
+import subprocess
+import sys
+from collections.abc import Callable
+
+import pytest
+
+from course_lib.lab import plots
+from course_lib.lab.plots.canvas import rounded, unit_of
+
+EVERY_KIND: dict[str, Callable[[], plots.Picture]] = {
+    "bars": lambda: plots.bars({"a": 20, "b": 31.234}, title="By name", unit="p95 (ms)", guess=12),
+    "lines": lambda: plots.lines({"a": [(0, 1), (1, 2)]}, title="Over time", y="requests/s"),
+    "latencies": lambda: plots.latencies({"a": [0.01] * 99 + [0.2]}, title="Latency", guess=12),
+    "histogram": lambda: plots.histogram([1, 2, 2, 3], title="How often", x="latency (ms)"),
+    "timeline": lambda: plots.timeline({"c": [(0, 5, "closed"), (5, 9, "open")]}, title="States"),
+    "waterfall": lambda: plots.waterfall([("client", 0, 9), ("service", 2, 5, 1)], title="One"),
+    "onion": lambda: plots.onion(["logging", "limit"], "endpoint", title="The onion"),
+    "flow": lambda: plots.flow(["client", ["users", "orders"], "database"], title="The shop"),
+    "traffic": lambda: plots.traffic([0, 1], {"a": [5, 6]}, [0, 50], title="Live"),
+}
+
+
+@pytest.mark.parametrize("kind", EVERY_KIND)
+def test_a_picture_is_a_png_twice_as_fine_as_its_place_on_the_page(kind: str):
+    picture = EVERY_KIND[kind]()
+    data, metadata = picture._repr_mimebundle_()
+    width, height = struct.unpack(">II", picture.png[16:24])
+    fine = 1 if kind == "traffic" else 2
+    assert (width, height) == (fine * picture.width, fine * picture.height)
+    assert metadata["image/png"]["alt"].startswith(data["text/plain"])
+
+
+@pytest.mark.parametrize("kind", EVERY_KIND)
+def test_the_same_numbers_give_the_same_bytes(kind: str):
+    assert EVERY_KIND[kind]().png == EVERY_KIND[kind]().png
+
+
+def test_the_words_state_title_axis_guess_and_rounded_values():
+    assert str(EVERY_KIND["bars"]()).splitlines() == [
+        "By name.",
+        "Bars; horizontal axis: p95 (ms).",
+        "Your guess: 12 ms.",
+        "a 20, b 31.2.",
+    ]
+    assert "a: p50 10 ms, p95 10 ms, p99 10 ms." in str(EVERY_KIND["latencies"]())
+    assert "closed from 0 to 5, open from 5 to 9" in str(EVERY_KIND["timeline"]())
+    assert "client -> users, client -> orders, users -> database" in str(EVERY_KIND["flow"]())
+
+
+def test_a_choice_can_be_a_guess():
+    values = {"round robin": 200, "two choices": 31}
+    picture = plots.bars(values, title="p95", unit="p95 (ms)", guess="two choices")
+    assert "Your guess: two choices." in picture.text
+
+
+def test_a_measurement_that_is_not_steady_keeps_its_numbers_out_of_the_stored_text():
+    picture = plots.bars({"a": 17.3}, title="Real", unit="ms", steady=False)
+    assert "17.3" not in picture.text
+    assert "a 17.3" in picture.alt
+
+
+def test_a_live_figure_draws_no_faster_than_it_was_told_and_keeps_its_text():
+    drawn = []
+    picture = EVERY_KIND["bars"]()
+    figure = plots.LiveFigure(lambda: drawn.append(1) or picture, text="Live.")
+    assert not figure.update(), "it is not shown yet"
+    figure.show()
+    assert not figure.update(), "the first frame is too young"
+    assert figure.frames == len(drawn) == 1
+
+
+def test_numbers_are_rounded_to_three_digits_and_units_found_in_labels():
+    assert [rounded(v) for v in (0.01234, 9.999, 12345, 3.0)] == ["0.0123", "10", "12,300", "3"]
+    assert [unit_of(v) for v in ("p95 (ms)", "requests", "how often")] == ["ms", "requests", ""]
+
+
+def test_importing_plots_does_not_import_matplotlib():
+    code = "import sys, course_lib.lab.plots; print('matplotlib' in sys.modules)"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout == "False\n"

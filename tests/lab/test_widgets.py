@@ -1,0 +1,139 @@
+"""The panel's traffic is real, stands still for a dead instance, and never raises."""
+
+import asyncio
+from random import Random
+
+import pytest
+
+from course_lib.errors import Unavailable
+from course_lib.lab import widgets
+from course_lib.lab.traffic import Traffic
+
+
+class Clerk:
+    """An instance without a network: it answers after `delay_seconds` unless it is down."""
+
+    def __init__(self) -> None:
+        self.served, self.state, self.delay_seconds = 0, "up", 0.01
+
+    async def answer(self) -> None:
+        await asyncio.sleep(self.delay_seconds)
+        if self.state == "down":
+            raise Unavailable("nobody is here")
+        self.served += 1
+
+    def kill(self) -> None:
+        self.state = "down"
+
+    def revive(self) -> None:
+        self.state, self.delay_seconds = "up", 0.01
+
+    def slow_down(self, seconds: float) -> None:
+        self.state, self.delay_seconds = "slow", seconds
+
+
+def shop() -> tuple[dict[str, Clerk], Traffic]:
+    clerks = {name: Clerk() for name in "abc"}
+    chooser = Random(3)
+
+    async def call() -> None:
+        await chooser.choice(list(clerks.values())).answer()
+
+    return clerks, Traffic(clerks, call, rate=90, rng=Random(1))
+
+
+async def test_traffic_leaves_at_the_asked_rate_and_is_counted_where_it_arrives():
+    clerks, traffic = shop()
+    for _ in range(100):
+        await traffic.frame()
+    assert traffic.seconds == pytest.approx(20)
+    assert sum(clerk.served for clerk in clerks.values()) == pytest.approx(1800, rel=0.1)
+    assert sum(traffic.samples[-1].answered.values()) == pytest.approx(90, rel=0.35)
+    assert traffic.samples[-1].failed_percent == 0
+
+
+async def test_a_killed_instance_stands_still_while_the_others_go_on():
+    clerks, traffic = shop()
+    await traffic.frame()
+    clerks["b"].kill()
+    served = clerks["b"].served
+    for _ in range(20):
+        await traffic.frame()
+    assert clerks["b"].served == served
+    assert traffic.samples[-1].answered["b"] == 0
+    assert traffic.samples[-1].answered["a"] > 10
+    assert 15 < traffic.samples[-1].failed_percent < 55
+    assert set(traffic.outcomes) == {"ok", "Unavailable"}
+
+
+async def test_calls_that_hang_are_given_up_and_do_not_pile_up_without_end():
+    clerks, traffic = shop()
+    traffic.most_at_once = 30
+    for clerk in clerks.values():
+        clerk.slow_down(3600)
+    for _ in range(30):
+        await traffic.frame()
+    assert traffic.outcomes["TimeoutError"] > 0
+    assert traffic.outcomes["not sent, too many in flight"] > 0
+    await traffic.stop()
+
+
+async def test_a_load_of_nothing_sends_nothing():
+    _, traffic = shop()
+    traffic.rate = 0
+    await traffic.frame()
+    assert not traffic.outcomes
+
+
+async def test_without_a_front_end_twenty_frames_run_and_the_panel_ends():
+    clerks, traffic = shop()
+    panel = await widgets.control_panel(clerks, traffic.call, rate=50)
+    assert len(panel.traffic.samples) == widgets.FRAMES_WITHOUT_FRONT_END
+    assert panel.traffic.outcomes["ok"] > 100
+    assert "stopped" in panel.status.value
+    assert (
+        repr(panel)
+        == ("Control panel for a, b, c: kill, revive, slow; load in requests/s.")
+        == repr(panel.box)
+    )
+
+
+async def test_buttons_act_and_the_rows_say_so_in_words():
+    clerks, traffic = shop()
+    panel = await widgets.control_panel(clerks, traffic.call, slow_seconds=0.5)
+    buttons = {button.tooltip: button for button in panel.box.controls if hasattr(button, "click")}
+    buttons["kill a"].click()
+    buttons["slow b"].click()
+    assert [clerk.state for clerk in clerks.values()] == ["down", "slow", "up"]
+    assert "down" in panel.state["a"].value and "slow" in panel.state["b"].value
+    buttons["revive a"].click()
+    assert "up" in panel.state["a"].value
+    assert f'data-served="{clerks["c"].served}"' in panel.served["c"].value
+
+
+async def test_what_goes_wrong_in_a_button_is_said_in_the_panel():
+    clerks, traffic = shop()
+    panel = await widgets.control_panel(clerks, traffic.call)
+    panel._act("kill a", lambda: 1 / 0)
+    assert "kill a: ZeroDivisionError: division by zero" in panel.status.value
+
+
+async def test_a_cut_button_appears_where_there_is_a_proxy():
+    class Wire:
+        whole = True
+
+        def cut(self) -> None:
+            self.whole = False
+
+        def restore(self) -> None:
+            self.whole = True
+
+    clerks, traffic = shop()
+    wire = Wire()
+    panel = await widgets.control_panel(clerks, traffic.call, proxies={"a": wire})
+    buttons = {button.tooltip: button for button in panel.box.controls if hasattr(button, "click")}
+    assert "cut a" in buttons and "cut b" not in buttons
+    buttons["cut a"].click()
+    assert not wire.whole
+    buttons["revive a"].click()
+    assert wire.whole

@@ -1,0 +1,145 @@
+"""Every notebook keeps its promises: it runs, says what it said before, and leaves nothing behind.
+
+nbval runs in subprocesses of its own: it slows every start of pytest by seconds, and there its
+notebooks are spread over two workers. The second run of the lessons is offline and watched.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbformat.v4 import new_code_cell
+
+from course_lib.authoring.checks import broken_links, problems
+from course_lib.authoring.normal import read, write
+
+ROOT = Path(__file__).parents[1]
+LESSONS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+EVERY = [
+    path
+    for part in ("notebooks", "solutions", "exercises")
+    for path in sorted((ROOT / part).glob("*.ipynb"))
+]
+CANARIES = ROOT / "tests" / "canary"
+LOOK_AROUND = "from course_lib.lab import leaks as _leaks; _before = _leaks.snapshot()"
+LOOK_AGAIN = """\
+from course_lib.lab import launch as _launch
+from course_lib.transport import http_client as _http
+_launch.stop_all()
+await _http.close_connections()
+_left = _leaks.left_since(_before)
+assert not _left, "left behind: " + ", ".join(_left)"""
+
+
+def name(path: Path) -> str:
+    return f"{path.parent.name}/{path.stem}"
+
+
+def nbval(folder: Path, *arguments: str, prefix: tuple[str, ...] = ()) -> tuple[int, str]:
+    """Run nbval strictly on the arguments; progress and history go to `folder`."""
+    command = [sys.executable, "-m", "pytest", "-p", "nbval", "--nbval", "-q", "--color=no"]
+    command += ["-c", str(ROOT / "pyproject.toml"), "-p", "no:cacheprovider"]
+    command += [f"--nbval-sanitize-with={ROOT / 'tests' / 'nbval_sanitize.cfg'}"]
+    environment = {
+        **os.environ,
+        "COURSE_WORKSPACE": str(folder / "workspace"),
+        "IPYTHONDIR": str(folder / "ipython"),
+        "COURSE_ROOT": str(ROOT),
+    }
+    environment.pop("PYTEST_XDIST_WORKER", None)
+    run = subprocess.run(
+        [*prefix, *command, *arguments],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    return run.returncode, (run.stdout + run.stderr)[-12_000:]
+
+
+def watched(book: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    """The lesson between two cells that look at what is there."""
+    book.cells.insert(0, new_code_cell(LOOK_AROUND, execution_count=1))
+    book.cells.append(new_code_cell(LOOK_AGAIN, execution_count=1))
+    return book
+
+
+def loopback_alone() -> tuple[str, ...]:
+    """A command prefix that takes the network away; skips where the system cannot."""
+    prefix = ("unshare", "-rn", "sh", "-c", 'ip link set lo up && exec "$@"', "sh")
+    able = shutil.which("unshare") and shutil.which("ip")
+    if able and subprocess.run([*prefix, "true"], capture_output=True).returncode == 0:
+        return prefix
+    if os.environ.get("CI") == "true":
+        pytest.fail("the offline run needs `unshare` and `ip`, and leave to use them")
+    pytest.skip("this system has no network namespaces (`unshare -rn`, `ip`)")
+
+
+def test_lessons_and_solutions_say_what_they_said_and_exercises_run_untouched(tmp_path: Path):
+    code, said = nbval(
+        tmp_path, "-n", "2", "--dist", "loadfile", "notebooks", "solutions", "exercises"
+    )
+    assert code == 0, said
+
+
+def test_lessons_say_the_same_again_offline_and_leave_nothing_behind(tmp_path: Path):
+    prefix = loopback_alone()
+    for path in LESSONS:
+        write(watched(read(path)), tmp_path / "notebooks" / path.name)
+    folder = str(tmp_path / "notebooks")
+    spread = ("-n", "2", "--dist", "loadfile", f"--rootdir={tmp_path}")
+    code, said = nbval(tmp_path, *spread, folder, prefix=prefix)
+    assert code == 0, said
+
+
+def test_a_wrong_output_and_a_raising_cell_turn_the_run_red(tmp_path: Path):
+    code, said = nbval(
+        tmp_path,
+        "-rA",
+        *(str(CANARIES / f"{n}.ipynb") for n in ("sound", "wrong-output", "raising")),
+    )
+    assert code == 1, said
+    assert "1 passed" in said and "2 failed" in said
+    assert "Cell outputs differ" in said
+    assert "Cell execution caused an exception" in said
+
+
+def test_a_leak_turns_the_run_red(tmp_path: Path):
+    book = nbformat.v4.new_notebook(metadata=read(CANARIES / "sound.ipynb").metadata)
+    leak = "import asyncio; forgotten = asyncio.create_task(asyncio.sleep(600))"
+    book.cells = [new_code_cell(leak, execution_count=1)]
+    write(watched(book), tmp_path / "leaking.ipynb")
+    code, said = nbval(tmp_path, f"--rootdir={tmp_path}", str(tmp_path / "leaking.ipynb"))
+    assert code == 1, said
+    assert "left behind: task" in said
+
+
+def test_a_stripped_notebook_is_refused():
+    assert any("not executed" in problem for problem in problems(CANARIES / "stripped.ipynb"))
+
+
+@pytest.mark.parametrize("path", EVERY, ids=name)
+def test_a_notebook_fulfils_the_contract(path: Path):
+    assert problems(path) == []
+
+
+def test_each_lesson_has_its_solution_and_its_exercise():
+    for part in ("solutions", "exercises"):
+        assert {path.name for path in (ROOT / part).glob("*.ipynb")} == {p.name for p in LESSONS}
+
+
+def pages() -> Iterator[Path]:
+    yield from ROOT.glob("*.md")
+    for part in ("notebooks", "exercises", "solutions"):
+        yield from (ROOT / part).glob("*.md")
+
+
+@pytest.mark.parametrize("path", sorted(pages()), ids=name)
+def test_links_in_a_page_lead_somewhere(path: Path):
+    assert list(broken_links(path.read_text(encoding="utf-8"), path.parent)) == []
