@@ -108,7 +108,7 @@ async def _refuse(request: Request, error: Any) -> Response:
     """What FastAPI itself refuses, in the same envelope as everything else."""
     refusal: CallError = InvalidRequest(str(error.detail))
     if error.status_code == 404:
-        refusal = NotFound(f"no such path: {request.url.path}")
+        refusal = NotFound(f"no such path: {request.scope['path']}")
     if error.status_code == 405:
         refusal = Unimplemented(f"{request.method}: not a method of this path")
     status, headers, body = encode_error(refusal, error.status_code)
