@@ -1,6 +1,7 @@
 """What each policy promises, over random weights, loads and keys; the naive models are `plain`."""
 
 import random
+import tracemalloc
 from collections import Counter
 from collections.abc import Callable, Sequence
 from math import gcd
@@ -152,6 +153,20 @@ def test_least_connections_equals_the_plain_scan_among_hundreds_for_long() -> No
             done = held.pop(rng.randrange(len(held)))
             ours[done].in_flight -= 1
             theirs[done].in_flight -= 1
+
+
+def test_what_least_connections_remembers_does_not_grow() -> None:
+    policy, (a, b, c) = least_connections(), some(1, 1, 1)
+    c.in_flight = 1
+    tracemalloc.start()
+    for step in range(20_000):
+        a.in_flight = 1 - step % 2
+        policy((a, b, c))
+        if step == 1000:
+            before, _ = tracemalloc.get_traced_memory()
+    after, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert after - before < 10_000
 
 
 def test_instances_forget_a_policy_that_is_gone() -> None:

@@ -124,6 +124,15 @@ async def test_slow_is_strictly_longer() -> None:
     assert circuit.state == "open"
 
 
+async def test_slow_calls_leave_the_window_too() -> None:
+    circuit, _ = circuit_of(window=4, slow_call_seconds=1.0, slow_call_rate_threshold=0.75)
+    for seconds in (0, 0, 2, 2, 0, 0, 2, 0, 2):
+        await call(circuit, takes(seconds))
+    assert circuit.state == "closed"
+    await call(circuit, takes(2))
+    assert circuit.state == "open"
+
+
 async def test_open_refuses_without_calling_and_says_when_to_come_back() -> None:
     circuit, _ = await tripped()
     await asyncio.sleep(20)
@@ -172,6 +181,15 @@ async def test_probes_are_judged_when_the_smaller_of_minimum_and_permits_is_in()
     circuit, _ = await tripped(minimum_calls=2, half_open_permits=5)
     await asyncio.sleep(61)
     await call(circuit, answers)
+    assert circuit.state == "half_open"
+    await call(circuit, answers)
+    assert circuit.state == "closed"
+
+
+async def test_the_window_does_not_cap_the_number_of_probes() -> None:
+    circuit, _ = await tripped(window=2, minimum_calls=100, half_open_permits=4)
+    await asyncio.sleep(61)
+    await call(circuit, answers, times=3)
     assert circuit.state == "half_open"
     await call(circuit, answers)
     assert circuit.state == "closed"
@@ -383,6 +401,16 @@ class Histories(RuleBasedStateMachine):
             else:
                 assert admitted
                 self.running.append((self.calls, generation, self.naive.generation, self.now))
+
+    @precondition(lambda self: hasattr(self, "real"))
+    @rule(count=st.integers(1, 6), seconds=st.integers(0, 3), failed=st.booleans())
+    def calls_in_a_row(self, count: int, seconds: int, failed: bool) -> None:
+        for _ in range(count):
+            before = len(self.running)
+            self.call(1)
+            self.wait(seconds)
+            if len(self.running) > before:
+                self.finish(before, failed)
 
     @precondition(lambda self: getattr(self, "running", None))
     @rule(which=st.integers(0), failed=st.sampled_from([True, True, False, False, None]))
