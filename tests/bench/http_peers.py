@@ -14,6 +14,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from functools import cached_property
 from pathlib import Path
 
 import psutil
@@ -32,11 +33,16 @@ class Peer:
     """A server process with one of the apps."""
 
     def __init__(self, name: str, process: subprocess.Popen[str], log_path: Path) -> None:
-        assert process.stdout is not None
         self.name = name
-        self.port = int(process.stdout.readline())
+        self._says = process.stdout
         self.log_path = log_path
         self._process = psutil.Process(process.pid)
+
+    @cached_property
+    def port(self) -> int:
+        """Where it listens; waits until it does."""
+        assert self._says is not None
+        return int(self._says.readline())
 
     @property
     def cpu_seconds(self) -> float:
