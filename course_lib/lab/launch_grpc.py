@@ -13,7 +13,7 @@ import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from course_lib.lab.launch import Server
+from course_lib.lab.launched import Server
 
 
 class GrpcServer(Server):

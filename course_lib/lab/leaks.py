@@ -98,5 +98,5 @@ def _children() -> frozenset[str]:
 
 
 def _servers() -> frozenset[str]:
-    launch = sys.modules.get("course_lib.lab.launch")  # not imported, nothing launched
+    launch = sys.modules.get("course_lib.lab.launched")  # not imported, nothing launched
     return frozenset(server.name for server in launch.running()) if launch else frozenset()

@@ -14,7 +14,7 @@ import pytest
 from fastapi import FastAPI
 
 from course_lib import context
-from course_lib.lab import launch
+from course_lib.lab import launch_http
 from course_lib.lab.launch import run_on_lab, running, serve
 from tests.lab.apps import App, ask
 
@@ -202,7 +202,7 @@ def test_an_application_that_never_starts_is_given_up(monkeypatch: pytest.Monkey
     async def app(scope: Any, receive: Any, send: Any) -> None:
         await asyncio.Event().wait()
 
-    monkeypatch.setattr(launch, "START_SECONDS", 0.05)
+    monkeypatch.setattr(launch_http, "START_SECONDS", 0.05)
     with pytest.raises(RuntimeError, match="did not start in"):
         serve(app)
 

@@ -1,0 +1,117 @@
+"""What a launched server can do whatever protocol it speaks, and which servers there are."""
+
+import atexit
+import contextvars
+from typing import Any, Self
+
+from course_lib.lab import background
+
+DRAIN_SECONDS = 1.0
+
+_running: dict[str, "Server"] = {}
+
+
+class Server:
+    """A running service: where it is, and what may be done to it.
+
+    `state` is "up", "paused", "stopped" or "killed"; `served` counts the answers given so far.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.address = ""
+        self.state = "starting"
+
+    @property
+    def url(self) -> str:
+        """The address as a base URL."""
+        return f"http://{self.address}"
+
+    @property
+    def served(self) -> int:
+        """How many requests have been answered."""
+        raise NotImplementedError
+
+    def stop(self, drain_seconds: float = DRAIN_SECONDS) -> None:
+        """Take no more requests, let those in flight finish, and end.
+
+        What is not finished after `drain_seconds` is ended. A request that only waits for news
+        (`request.state.watching = True`) is ended at once.
+        """
+        if self.state in ("up", "paused"):
+            drain = drain_seconds if self.state == "up" else 0.0
+            self._end("stopped", self._stop(drain))
+
+    def kill(self) -> None:
+        """Crash: connections break, handlers are cancelled, nobody is told."""
+        if self.state in ("up", "paused"):
+            self._end("killed", self._kill())
+
+    def pause(self) -> None:
+        """Accept connections but answer nothing, as a stopped process would."""
+        if self.state == "up":
+            self.state = "paused"
+            _wait(self._hold(True))
+
+    def resume(self) -> None:
+        """Answer again, also what came in meanwhile."""
+        if self.state == "paused":
+            self.state = "up"
+            _wait(self._hold(False))
+
+    def _end(self, state: str, ending: Any) -> None:
+        self.state = state
+        if _running.get(self.name) is self:
+            del _running[self.name]
+        _wait(ending)
+
+    async def _start(self, port: int) -> None:
+        raise NotImplementedError
+
+    async def _stop(self, drain_seconds: float) -> None:
+        raise NotImplementedError
+
+    async def _kill(self) -> None:
+        raise NotImplementedError
+
+    async def _hold(self, paused: bool) -> None:
+        raise NotImplementedError
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def __repr__(self) -> str:
+        return f"<{self.name}: {self.state}>"
+
+
+def start(server: Server, name: str | None, port: int) -> Server:
+    """Start a server in the place of the one that has its name."""
+    if name is not None and name in _running:
+        _running[name].stop()
+    _wait(server._start(port))
+    server.name = name or f"server at {server.address}"
+    server.state = "up"
+    _running[server.name] = server
+    return server
+
+
+def running() -> list[Server]:
+    """The servers that are up or paused."""
+    return list(_running.values())
+
+
+def stop_all() -> None:
+    """Kill whatever still runs."""
+    for server in running():
+        server.kill()
+
+
+atexit.register(stop_all)
+
+
+def _wait(coroutine: Any) -> Any:
+    """Run on the lab's loop in an empty context: a server must not inherit a caller's trace."""
+    return background.submit(coroutine, contextvars.Context()).result()
