@@ -19,7 +19,7 @@ from course_lib.authoring.checks import broken_links, problems
 from course_lib.authoring.normal import read, write
 
 ROOT = Path(__file__).parents[1]
-LESSONS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+LESSONS = sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))
 EVERY = [
     path
     for part in ("notebooks", "solutions", "exercises")
@@ -32,7 +32,8 @@ from course_lib.lab import launch as _launch
 from course_lib.transport import http_client as _http
 _launch.stop_all()
 await _http.close_connections()
-_left = _leaks.left_since(_before)
+_house = ("run_in_context", "Kernel.shell_main")  # the kernel's own, one for every cell
+_left = [name for name in _leaks.left_since(_before) if not name.endswith(_house)]
 assert not _left, "left behind: " + ", ".join(_left)"""
 
 
@@ -121,7 +122,7 @@ def test_a_leak_turns_the_run_red(tmp_path: Path):
 
 
 def test_a_stripped_notebook_is_refused():
-    assert any("not executed" in problem for problem in problems(CANARIES / "stripped.ipynb"))
+    assert any("not executed" in problem for problem in problems(CANARIES / "9.9-stripped.ipynb"))
 
 
 @pytest.mark.parametrize("path", EVERY, ids=name)
@@ -131,7 +132,9 @@ def test_a_notebook_fulfils_the_contract(path: Path):
 
 def test_each_lesson_has_its_solution_and_its_exercise():
     for part in ("solutions", "exercises"):
-        assert {path.name for path in (ROOT / part).glob("*.ipynb")} == {p.name for p in LESSONS}
+        assert {path.name for path in (ROOT / part).glob("[0-9]*.ipynb")} == {
+            p.name for p in LESSONS
+        }
 
 
 def pages() -> Iterator[Path]:

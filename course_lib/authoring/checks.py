@@ -1,6 +1,7 @@
 """What a notebook must fulfil before it is committed, as sentences about what is wrong.
 
 The folder says what a notebook is: `solutions/`, `exercises/`, anything else is a lesson.
+A name without a number is a page, such as the glossary: only its links are checked.
 """
 
 import re
@@ -36,6 +37,8 @@ def problems(path: Path) -> list[str]:
         return [f"it is not a readable notebook: {error}"]
     kind = path.resolve().parent.name
     found = [*_links(book, path)]
+    if not path.stem[:1].isdigit():
+        return found
     if kind == "exercises":
         return [*found, *_exercise(book, path)]
     found += [*_stored(book)]
