@@ -9,7 +9,7 @@ from typing import Any
 
 from course_lib.grading import progress, tasks
 from course_lib.grading.card import Card
-from course_lib.grading.report import KEPT_OUTPUT_BYTES, Report, file_name
+from course_lib.grading.report import KEPT_OUTPUT_BYTES, Report, compile_cell
 from course_lib.grading.sandbox import shared
 
 
@@ -45,7 +45,7 @@ def card(task: tasks.Task, report: Report) -> Card:
 def define(shell: Any, name: str, cell: str, *, quiet: bool) -> None:
     """Run the cell in the learner's kernel; what goes wrong there is printed, never raised."""
     try:
-        code = compile(shell.transform_cell("\n" + cell), file_name(name), "exec")
+        code = compile_cell(name, "\n" + shell.transform_cell(cell))
         with contextlib.redirect_stdout(io.StringIO()) if quiet else contextlib.nullcontext():
             exec(code, shell.user_ns)
     except NotImplementedError:

@@ -8,6 +8,7 @@ from typing import Any
 
 from course_lib.grading import places
 
+LARGEST_BYTES = 20_000_000
 _TASK = re.compile(r"\s*%%task[ \t]+(\S+)[ \t]*(?:\n|$)")
 
 
@@ -40,12 +41,14 @@ class TaskCells:
 def load(path: Path) -> dict[str, Any]:
     """The notebook as JSON; raises NotebookUnreadable."""
     try:
+        if path.stat().st_size > LARGEST_BYTES:
+            raise NotebookUnreadable(f"{path.name} is larger than 20 MB. Clear its outputs.")
         book = json.loads(path.read_text(encoding="utf-8"))
         if not isinstance(book["cells"], list):
             raise TypeError("cells is no list")
     except FileNotFoundError as error:
         raise NotebookUnreadable(f"{path.name} is not there. `course lab` lays it.") from error
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise NotebookUnreadable(
             f"{path.name} is not a complete notebook ({type(error).__name__}); was it saved "
             "half-way? Save it again, or bring it back with `course reset`."

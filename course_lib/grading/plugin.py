@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from course_lib.grading.checks import CheckFailed
-from course_lib.grading.report import file_name
+from course_lib.grading.report import compile_cell, file_name
 
 Send = Callable[[dict[str, Any]], None]
 
@@ -41,9 +41,7 @@ def execute(task: str, setup: str, code: str, module: types.ModuleType) -> None:
     """Run the setup cell and then the task's cell in `module`; line 1 of a cell is its magic."""
     for name, text in (("setup", setup), (task, "\n" + code)):
         text = re.sub(r"(?m)^[%!].*$", "", text)
-        where = file_name(name)
-        linecache.cache[where] = (len(text), None, text.splitlines(True), where)
-        exec(compile(text, where, "exec"), module.__dict__)
+        exec(compile_cell(name, text), module.__dict__)
 
 
 def sentence(function: Callable[..., Any]) -> str:
@@ -131,7 +129,8 @@ class Grading:
         try:
             run_check(pyfuncitem)
         finally:
-            self.tampered()
+            if "monkeypatch" not in pyfuncitem.fixturenames:  # a grader's own patch ends later
+                self.tampered()
         return True
 
     def pytest_runtest_logstart(self, nodeid: str) -> None:

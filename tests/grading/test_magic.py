@@ -33,6 +33,9 @@ CELLS = [
     "hint('double')",
     "%%task double\nprint('x' * 100_000)",
     "import course_lib.grading as g; g.progress_page()",
+    "%%task double\ndef double(number):\n    return number / 0",
+    "import traceback\ntry:\n    double(1)\nexcept ZeroDivisionError:\n"
+    "    print('return number / 0' in traceback.format_exc())",
 ]
 
 
@@ -58,6 +61,8 @@ def test_a_kernel_lives_through_every_cell_and_shows_the_same_twice(tmp_path: Pa
     assert "no task named ``" in text[10]
     assert "Hint 1 of 3" in text[11]
     assert len(text[12]) < 6000
+    assert "line 3: return number / 0" in text[14]
+    assert outputs[15][0].text == "True\n", "the learner's line can be seen"
     assert not any(o.output_type == "error" for each in outputs for o in each)
     again = run(CELLS, tmp_path)
     assert [nbformat.v4.new_code_cell(outputs=each).outputs for each in again] == outputs

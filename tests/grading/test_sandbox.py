@@ -126,6 +126,23 @@ def test_files_a_cell_writes_do_not_reach_the_working_folder(sandbox: Sandbox, t
     assert set(os.listdir()) == before
 
 
+SERVERS = """
+import httpx
+from fastapi import FastAPI
+from course_lib.lab.launch import serve, serve_grpc
+app = FastAPI()
+app.get("/")(lambda: "hello")
+with serve(app) as server, serve_grpc([]) as other:
+    assert httpx.get(server.url).json() == "hello"
+    assert other.address
+"""
+
+
+def test_real_servers_run_inside_a_cell(sandbox: Sandbox):
+    report = sandbox.grade(task(10, 512), GOOD + SERVERS)
+    assert report.passed, report
+
+
 LEAVES_CHILDREN = """
 import subprocess, sys
 for own_session in (False, True):
