@@ -112,7 +112,7 @@ def _authenticated(name: str, scheme: str, check: Any) -> Middleware:
 
 
 def _refuse(why: str, scheme: str) -> NoReturn:
-    error = Unauthenticated(f"{why}; send `authorization: {scheme.split()[0]} ...`")
+    error = Unauthenticated(f"{why}; send `authorization` with the scheme {scheme.split()[0]}")
     error.challenge = scheme
     raise error
 

@@ -24,6 +24,7 @@ class Red:
         *,
         buckets: Sequence[float] = BUCKETS_SECONDS,
     ) -> None:
+        self.registry = registry
         self._service = service
         self._requests = Counter(
             "requests",

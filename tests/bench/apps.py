@@ -185,7 +185,9 @@ class Authentication(BaseHTTPMiddleware):
     async def dispatch(self, request: Request, call_next: RequestResponseEndpoint) -> Response:
         scheme, _, given = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() != "basic":
-            return refusal(Unauthenticated("no credentials; send `authorization: Basic ...`"))
+            return refusal(
+                Unauthenticated("no credentials; send `authorization` with the scheme Basic")
+            )
         user, _, password = base64.b64decode(given).decode().partition(":")
         if not secrets.compare_digest(password, PASSWORDS.get(user, "")) or user not in PASSWORDS:
             return refusal(Unauthenticated("wrong user or password"))

@@ -65,7 +65,9 @@ async def test_the_scheme_may_be_written_in_any_case():
     ],
 )
 async def test_everybody_else_is_refused_and_told_what_to_send(credentials, why):
-    with pytest.raises(Unauthenticated, match=f"{why}.*; send `authorization: Basic") as refusal:
+    with pytest.raises(
+        Unauthenticated, match=f"{why}.*; send `authorization` with the scheme Basic"
+    ) as refusal:
         await call(people, credentials)
     assert refusal.value.challenge == 'Basic realm="shop"'
     assert "love" not in refusal.value.message
@@ -155,7 +157,7 @@ async def test_a_token_signed_with_the_key_lets_its_subject_in():
 async def test_a_token_that_is_missing_broken_or_forged_is_refused(credentials):
     checks = jwt_bearer(KEY)
     for _ in range(2):  # what was refused once is not remembered as good
-        with pytest.raises(Unauthenticated, match="send `authorization: Bearer"):
+        with pytest.raises(Unauthenticated, match="send `authorization` with the scheme Bearer"):
             await call(checks, credentials)
 
 
