@@ -5,17 +5,15 @@ cookies, proxies and retries; `transport.http_client` is the client for everythi
 """
 
 import asyncio
-import json
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 from urllib.parse import urlsplit
 
-import httptools
-
 from course_lib.context import remaining_seconds
 from course_lib.errors import DeadlineExceeded, Unavailable
+from course_lib.lab.http_connection import Connection, HttpResponse
 from course_lib.lab.load import Result, load
 from course_lib.transport.codes import error_from, retry_after_seconds
 
@@ -28,19 +26,6 @@ class HttpRequest:
     method: str = "GET"
     body: bytes = b""
     headers: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(slots=True)
-class HttpResponse:
-    """What came back; header names are in lower case."""
-
-    status: int
-    headers: dict[str, str]
-    body: bytes
-
-    def json(self) -> Any:
-        """The body, decoded."""
-        return json.loads(self.body)
 
 
 class HttpLoad:
@@ -64,8 +49,8 @@ class HttpLoad:
         self._headers = {"host": parts.netloc, **(headers or {})}
         self._raise_errors = raise_errors
         self._limit = connections
-        self._idle: list[_Connection] = []
-        self._open: set[_Connection] = set()
+        self._idle: list[Connection] = []
+        self._open: set[Connection] = set()
         self._opening = 0
         self._queue: deque[asyncio.Future[None]] = deque()
         self._heads: dict[HttpRequest | str, bytes] = {}
@@ -95,7 +80,7 @@ class HttpLoad:
         finally:
             self._give_back(connection)
 
-    async def _take(self) -> "_Connection":
+    async def _take(self) -> Connection:
         while True:
             if self._idle:
                 return self._idle.pop()
@@ -110,12 +95,12 @@ class HttpLoad:
                     self._next_turn()  # the turn was given to us just now; hand it on
                 raise
 
-    async def _connect(self) -> "_Connection":
+    async def _connect(self) -> Connection:
         self._opening += 1
         loop = asyncio.get_running_loop()
         try:
             _, connection = await loop.create_connection(
-                lambda: _Connection(self), self._host, self._port
+                lambda: Connection(self._open.add, self._lost), self._host, self._port
             )
         except OSError as error:
             self._next_turn()
@@ -124,9 +109,15 @@ class HttpLoad:
             self._opening -= 1
         return connection
 
-    def _give_back(self, connection: "_Connection") -> None:
+    def _give_back(self, connection: Connection) -> None:
         if connection in self._open and not connection.transport.is_closing():
             self._idle.append(connection)
+        self._next_turn()
+
+    def _lost(self, connection: Connection) -> None:
+        self._open.discard(connection)
+        if connection in self._idle:
+            self._idle.remove(connection)
         self._next_turn()
 
     def _next_turn(self) -> None:
@@ -197,64 +188,3 @@ def _error(response: HttpResponse) -> Exception:
         http_status=response.status,
         retry_after_seconds=retry_after_seconds(headers.get("retry-after")),
     )
-
-
-class _Connection(asyncio.Protocol):
-    """One connection, one exchange at a time."""
-
-    transport: Any
-
-    def __init__(self, client: HttpLoad) -> None:
-        self._client = client
-        self._answer: asyncio.Future[HttpResponse] | None = None
-        self._parser: Any = None
-
-    def exchange(self, wire: bytes) -> asyncio.Future[HttpResponse]:
-        """Send a request; the future is done when the whole response is there."""
-        self._answer = self._loop.create_future()
-        if self.transport.is_closing():
-            self._fail()
-        else:
-            self.transport.write(wire)
-        return self._answer
-
-    def connection_made(self, transport: Any) -> None:
-        self._loop = asyncio.get_running_loop()
-        self.transport = transport
-        self._parser = httptools.HttpResponseParser(self)
-        self._client._open.add(self)
-
-    def data_received(self, data: bytes) -> None:
-        try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserError:
-            self.transport.abort()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._parser = None
-        self._client._open.discard(self)
-        if self in self._client._idle:
-            self._client._idle.remove(self)
-        self._client._next_turn()
-        self._fail()
-
-    def _fail(self) -> None:
-        if self._answer is not None and not self._answer.done():
-            self._answer.set_exception(Unavailable("the connection broke"))
-
-    def on_message_begin(self) -> None:
-        self._headers: dict[str, str] = {}
-        self._body = b""
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        self._headers[name.decode("latin-1").lower()] = value.decode("latin-1")
-
-    def on_body(self, body: bytes) -> None:
-        self._body = self._body + body if self._body else body
-
-    def on_message_complete(self) -> None:
-        if not self._parser.should_keep_alive():
-            self.transport.close()
-        if self._answer is not None and not self._answer.done():
-            status = self._parser.get_status_code()
-            self._answer.set_result(HttpResponse(status, self._headers, self._body))

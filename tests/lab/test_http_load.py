@@ -1,7 +1,7 @@
 """The quick HTTP client: pooling, broken connections, errors, deadlines, and its speed."""
 
 import asyncio
-import threading
+import time
 from collections.abc import Iterator
 from random import Random
 from typing import Any
@@ -130,9 +130,11 @@ def test_a_whole_load_on_the_lab_loop(server: Server):
 
 
 def test_it_drives_a_fastapi_service_in_this_process_fast_enough(server: Server):
-    def once() -> float:
-        return run_on_lab(http_load(server.url, "/users/1", requests=1500, at_once=16)).throughput
+    def per_cpu_second() -> float:
+        began = time.process_time()
+        run_on_lab(http_load(server.url, "/users/1", requests=1500, at_once=16))
+        return 1500 / (time.process_time() - began)
 
-    # The aim is 5,000 a second (`make bench`); on a busy machine a third must still be there.
-    assert max(once() for _ in range(3)) > 1_700
-    assert threading.active_count() >= 1
+    # Client and service together; counted in processor time, which a busy machine does not bend
+    # as much. The aim of 5,000 a second on a quiet one is measured by `make bench`.
+    assert max(per_cpu_second() for _ in range(3)) > 2_500

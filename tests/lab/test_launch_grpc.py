@@ -1,6 +1,7 @@
 """gRPC in the lab: health, reflection, stop, kill, pause, and a client on another loop."""
 
 import asyncio
+import statistics
 import threading
 import time
 from typing import Any
@@ -148,7 +149,10 @@ async def test_a_channel_may_live_on_the_lab_loop():
 
 
 async def test_an_idle_server_stops_in_50_ms():
-    server = serve_grpc(adder())
-    began = time.monotonic()
-    server.stop(drain_seconds=30)
-    assert time.monotonic() - began < 0.05
+    took = []
+    for _ in range(7):
+        server = serve_grpc(adder())
+        began = time.monotonic()
+        server.stop(drain_seconds=30)
+        took.append(time.monotonic() - began)
+    assert statistics.median(took) < 0.05
