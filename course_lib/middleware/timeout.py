@@ -1,7 +1,8 @@
 """A timeout is a duration and local; a deadline is an instant and travels with the call.
 
 Both end the call by cancelling what runs inside and raise `DeadlineExceeded`. A call that is
-cancelled from outside stays cancelled, and work that never waits cannot be interrupted.
+cancelled from outside stays cancelled, and work that never waits cannot be interrupted. Leaves
+out streams: an endpoint that returns an iterator has answered when it returns.
 """
 
 import asyncio
