@@ -91,14 +91,15 @@ class Card:
 
 def _check(check: Check) -> str:
     colour = _COLOURS.get(check.outcome, _FAILED)
-    sign = f'<span style="border:1px solid {colour};border-radius:.3em;padding:0 .4em">'
+    look = "display:inline-block;min-width:4em;text-align:center;margin:.1em .4em .1em 0"
+    sign = f'<span style="border:1px solid {colour};border-radius:.3em;{look}">'
     return f"<li>{sign}{_SIGNS[check.outcome]}</span> {_text(check.sentence)}</li>"
 
 
 def _table(check: Check) -> str:
     rows = "".join(_row(label, text) for label, text in check.details)
     caption = f'<caption style="text-align:left">{_text(check.sentence)}</caption>'
-    return f'<table style="margin:0">{caption}{rows}</table>'
+    return f'<table style="margin:0;color:inherit;font-size:inherit">{caption}{rows}</table>'
 
 
 def _row(label: str, text: str) -> str:
