@@ -2,6 +2,7 @@
 
 import atexit
 import contextvars
+import os
 from typing import Any, Self
 
 from course_lib.lab import background
@@ -110,6 +111,7 @@ def stop_all() -> None:
 
 
 atexit.register(stop_all)
+os.register_at_fork(after_in_child=_running.clear)  # the servers are the parent's
 
 
 def _wait(coroutine: Any) -> Any:

@@ -1,14 +1,18 @@
 """The lab's loop: work from outside, results, failures, a second start, a quiet end."""
 
 import asyncio
+import os
 import subprocess
 import sys
 import threading
 
+import httpx
 import pytest
 
 from course_lib.lab import background
 from course_lib.lab.background import on_lab, run_on_lab
+from course_lib.lab.launch import running, serve
+from tests.lab.apps import App
 
 
 async def where() -> str:
@@ -68,3 +72,12 @@ except httpx.ReadTimeout:
         [sys.executable, "-c", script], capture_output=True, text=True, timeout=20
     )
     assert (ended.stdout, ended.stderr, ended.returncode) == ("held\n", "", 0)
+
+
+def test_a_forked_child_has_no_servers_and_does_not_touch_its_parents():
+    with serve(App(), "parent") as server:
+        child = os.fork()
+        if child == 0:
+            os._exit(len(running()) + (run_on_lab(where()) != background.THREAD_NAME))
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        assert httpx.get(server.url).text == "ok"
