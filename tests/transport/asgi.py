@@ -1,5 +1,6 @@
 """Calls an ASGI application as a server would, with bytes that no client library would send."""
 
+import asyncio
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,6 +35,8 @@ async def call(
 
     async def receive() -> dict[str, Any]:
         nonlocal read
+        if read > len(chunks):
+            await asyncio.get_running_loop().create_future()  # the caller stays, and says no more
         read += 1
         body = chunks[read - 1] if read <= len(chunks) else b""
         return {"type": "http.request", "body": body, "more_body": read < len(chunks)}
