@@ -15,6 +15,7 @@ from course_lib.discovery.instance import Instance
 _HASHES = 6271
 _POINTS_PER_WEIGHT = 160
 _MASK = 2**64 - 1
+_MIX = 0x9E3779B97F4A7C15
 
 
 def ip_hash() -> Policy:
@@ -65,20 +66,26 @@ def consistent_hash() -> Policy:
     def policy(instances: Sequence[Instance], key: str | None = None) -> Instance:
         if not key:
             return in_turn(instances)
-        points, owners = rings(instances)
-        place = bisect_left(points, crc32(key.encode()))
-        return owners[place if place < len(points) else 0]
+        points, owners, starts = rings(instances)
+        point = crc32(key.encode())
+        high = point >> 16
+        return owners[bisect_left(points, point, starts[high], starts[high + 1])]
 
     return policy
 
 
-def _ring(instances: Sequence[Instance]) -> tuple[list[int], list[Instance]]:
+def _ring(instances: Sequence[Instance]) -> tuple[list[int], list[Instance], list[int]]:
+    """Return the points in order, whose they are, and where each value of the upper half begins.
+
+    The first owner stands at the end once more, for keys beyond the last point.
+    """
     owners: dict[int, Instance] = {}
     for instance in instances:
         for point in _points(instance.address, instance.weight):
             owners.setdefault(point, instance)
     points = sorted(owners)
-    return points, [owners[point] for point in points]
+    starts = [bisect_left(points, high << 16) for high in range(2**16 + 1)]
+    return points, [owners[point] for point in (*points, points[0])], starts
 
 
 def _points(address: str, weight: int) -> list[int]:
@@ -99,22 +106,31 @@ def rendezvous_hash() -> Policy:
     Weights enter as weight / -ln(score). It looks at every instance, so it suits small sets.
     Requests without a key go in turn, by weight.
     """
-    seeds = once_per_set(lambda instances: [_hash64(instance.id) for instance in instances])
+    groups = once_per_set(_by_weight)
     in_turn = weighted_round_robin()
 
     def policy(instances: Sequence[Instance], key: str | None = None) -> Instance:
         if not key or not instances:
             return in_turn(instances)
-        best, most, drawn = instances[0], -1.0, _hash64(key)
-        for instance, seed in zip(instances, seeds(instances), strict=True):
-            mixed = ((seed ^ drawn) * 0x9E3779B97F4A7C15) & _MASK
-            mixed = ((mixed ^ mixed >> 32) * 0xD6E8FEB86659FD93) & _MASK
-            score = instance.weight / -log(((mixed >> 11) + 0.5) / 2**53)
+        drawn, best, most = _hash64(key), instances[0], -1.0
+        for weight, (seeds, members) in groups(instances).items():
+            scores = [(seed ^ drawn) * _MIX & _MASK for seed in seeds]
+            highest = max(scores)
+            score = weight / -log(((highest >> 12) + 0.5) / 2**52)
             if score > most:
-                best, most = instance, score
+                best, most = members[scores.index(highest)], score
         return best
 
     return policy
+
+
+def _by_weight(instances: Sequence[Instance]) -> dict[int, tuple[list[int], list[Instance]]]:
+    groups: dict[int, tuple[list[int], list[Instance]]] = {}
+    for instance in instances:
+        seeds, members = groups.setdefault(instance.weight, ([], []))
+        seeds.append(_hash64(instance.id))
+        members.append(instance)
+    return groups
 
 
 def _hash64(text: str) -> int:

@@ -4,7 +4,7 @@ import random
 from bisect import bisect
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from heapq import heapify, heappop, heappush
+from heapq import heapify, heappop, heappush, heapreplace
 from itertools import accumulate
 
 from course_lib.balancing.policy import Policy, once_per_set
@@ -47,10 +47,9 @@ def two_choices(rng: random.Random) -> Policy:
 class _Tied:
     """Instances that are equally busy; `heaps` holds, for each weight, the richest first."""
 
-    __slots__ = ("count", "heaps", "turns", "weight")
+    __slots__ = ("heaps", "turns", "weight")
 
     def __init__(self) -> None:
-        self.count = 0
         self.weight = 0
         self.turns = 0
         self.heaps: defaultdict[int, list[int]] = defaultdict(list)
@@ -62,8 +61,8 @@ def _prepare(instances: Sequence[Instance]) -> Callable[[], Instance]:
     A rank is what an instance has earned times the number of instances, less its place: the
     highest is the richest, and the first among equally rich ones. While an instance stays in
     a tie its rank is weight * turns - key, so the smallest key of a weight ranks highest. A
-    key in a heap that is not the instance's own any more is skipped; the instance picked last
-    is in no heap. Loads are compared as floats, which is exact below 2**26.
+    key in a heap that is not the instance's own any more is skipped. Loads are compared as
+    floats, which is exact below 2**26.
     """
     size = len(instances)
     places = {instance: place for place, instance in enumerate(instances)}
@@ -72,55 +71,72 @@ def _prepare(instances: Sequence[Instance]) -> Callable[[], Instance]:
     by_load: dict[float, _Tied] = {}
     loads: list[float] = []
     changed = set(instances)
+    pushed = 0
+    paid: tuple[int, list[int]] | None = None
     for instance in instances:
         instance.watch(changed)
 
-    def settle(instance: Instance) -> None:
-        """Take an instance from the tie it was in to the one where it belongs."""
-        place, weight = places[instance], instance.weight
-        old, load = ties[place], instance.in_flight / weight
-        tied = by_load.get(load)
-        if tied is None:
-            tied = by_load[load] = _Tied()
-            heappush(loads, load)
-        if tied is not old:
-            old.count -= 1
-            old.weight -= weight
-            tied.count += 1
-            tied.weight += weight
-            keys[place] += weight * (tied.turns - old.turns)
-            ties[place] = tied
-        heap = tied.heaps[weight]
-        heappush(heap, keys[place])
-        if len(heap) > 2 * size:
-            heap[:] = {k for k in heap if keys[k % size] == k and ties[k % size] is tied}
-            heapify(heap)
+    def settle() -> None:
+        """Take every instance that has changed from the tie it was in to where it belongs."""
+        nonlocal pushed
+        if paid is not None:  # it is still on top of its heap, with the key it had before
+            place, heap = paid
+            if instances[place] in changed:
+                heappop(heap)
+            else:
+                heapreplace(heap, keys[place])
+        for instance in changed:
+            place, weight = places[instance], instance.weight
+            load, old = instance.in_flight / weight, ties[place]
+            tied = by_load.get(load)
+            if tied is None:
+                tied = by_load[load] = _Tied()
+                heappush(loads, load)
+            if tied is not old:
+                old.weight -= weight
+                tied.weight += weight
+                keys[place] += weight * (tied.turns - old.turns)
+                ties[place] = tied
+            heappush(tied.heaps[weight], keys[place])
+        pushed += len(changed)
+        if pushed > 4 * size + 1000:
+            pushed = 0
+            sweep()
+        changed.clear()
+
+    def sweep() -> None:
+        """Build the heaps anew, without the keys that are nobody's any more."""
+        for tied in by_load.values():
+            tied.heaps.clear()
+        for place, tied in enumerate(ties):
+            tied.heaps[instances[place].weight].append(keys[place])
+        for tied in by_load.values():
+            for heap in tied.heaps.values():
+                heapify(heap)
 
     def pick() -> Instance:
         """Pick from the least busy tie whoever earned most, and let them pay for all."""
-        for instance in changed:
-            settle(instance)
-        changed.clear()
-        while not (tied := by_load[loads[0]]).count:
+        nonlocal paid
+        settle()
+        tied = by_load[loads[0]]
+        while not tied.weight:
             del by_load[heappop(loads)]
-        many = tied.count > 1
-        if many:
-            tied.turns += size
-        best, highest, richest = -1, 0, []
+            tied = by_load[loads[0]]
+        turns, best, highest, richest = tied.turns + size, -1, 0, []
         for weight, heap in tied.heaps.items():
             while heap:
-                place = heap[0] % size
-                if keys[place] == heap[0] and ties[place] is tied:
-                    rank = weight * tied.turns - heap[0]
-                    if best < 0 or rank > highest:
-                        best, highest, richest = place, rank, heap
+                key = heap[0]
+                place = key % size
+                if keys[place] == key and ties[place] is tied:
+                    if best < 0 or weight * turns - key > highest:
+                        best, highest, richest = place, weight * turns - key, heap
                     break
                 heappop(heap)
-        picked = instances[best]
-        if many:
+        picked, paid = instances[best], None
+        if tied.weight > picked.weight:  # otherwise it is alone, and neither earns nor pays
+            tied.turns = turns
             keys[best] += tied.weight * size
-            heappop(richest)
-            changed.add(picked)
+            paid = best, richest
         return picked
 
     return pick
