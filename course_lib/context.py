@@ -5,6 +5,7 @@ The clock and the source of ids live here too, so that virtual time can replace 
 """
 
 import asyncio
+import os
 import random
 import re
 import time
@@ -55,7 +56,10 @@ caller_address: ContextVar[str | None] = ContextVar("caller_address", default=No
 wall_clock: ContextVar[Callable[[], float]] = ContextVar("wall_clock", default=time.time)
 """Seconds since 1970. Virtual time puts its own clock here."""
 
-ids: ContextVar[random.Random] = ContextVar("ids", default=random.SystemRandom())  # noqa: B039
+_random = random.Random()
+os.register_at_fork(after_in_child=_random.seed)  # a child must not repeat its parent's ids
+
+ids: ContextVar[random.Random] = ContextVar("ids", default=_random)  # noqa: B039
 """Where new ids come from. Virtual time puts a seeded source here."""
 
 
