@@ -1,8 +1,10 @@
 """What a launched server can do whatever protocol it speaks, and which servers there are."""
 
+import asyncio
 import atexit
 import contextvars
 import os
+from collections.abc import Iterable
 from typing import Any, Self
 
 from course_lib.lab import background
@@ -39,14 +41,13 @@ class Server:
         What is not finished after `drain_seconds` is ended. A request that only waits for news
         (`request.state.watching = True`) is ended at once.
         """
-        if self.state in ("up", "paused"):
-            drain = drain_seconds if self.state == "up" else 0.0
-            self._end("stopped", self._stop(drain))
+        stop_together([self], drain_seconds)
 
     def kill(self) -> None:
         """Crash: connections break, handlers are cancelled, nobody is told."""
         if self.state in ("up", "paused"):
-            self._end("killed", self._kill())
+            self._leave("killed")
+            _wait(self._kill())
 
     def pause(self) -> None:
         """Accept connections but answer nothing, as a stopped process would."""
@@ -60,11 +61,10 @@ class Server:
             self.state = "up"
             _wait(self._hold(False))
 
-    def _end(self, state: str, ending: Any) -> None:
+    def _leave(self, state: str) -> None:
         self.state = state
         if _running.get(self.name) is self:
             del _running[self.name]
-        _wait(ending)
 
     async def _start(self, port: int) -> None:
         raise NotImplementedError
@@ -86,6 +86,21 @@ class Server:
 
     def __repr__(self) -> str:
         return f"<{self.name}: {self.state}>"
+
+
+def stop_together(servers: Iterable[Server], drain_seconds: float = DRAIN_SECONDS) -> None:
+    """Stop several servers at the same time; it takes as long as the slowest."""
+    endings = []
+    for server in servers:
+        if server.state in ("up", "paused"):
+            endings.append(server._stop(drain_seconds if server.state == "up" else 0.0))
+            server._leave("stopped")
+
+    async def stop() -> None:
+        await asyncio.gather(*endings)
+
+    if endings:
+        _wait(stop())
 
 
 def start(server: Server, name: str | None, port: int) -> Server:

@@ -1,5 +1,6 @@
 """A fleet: instances by name, killed, revived at the same address, slowed down, paused."""
 
+import time
 from collections.abc import Iterator
 
 import httpx
@@ -65,3 +66,15 @@ def test_a_fleet_of_the_same_name_replaces_the_one_before(fleet: Fleet):
         assert fleet.state == {"a": "down", "b": "down"}
         assert again.state == {"a": "up", "b": "up"}
         assert len(running()) == 2
+
+
+def test_a_fleet_stops_all_its_instances_at_the_same_time():
+    apps: dict[str, App] = {}
+    names = ("a", "b", "c", "d")
+    fleet = Fleet(lambda name: apps.setdefault(name, App(name)), names, name="busy")
+    answers = [ask(fleet[name].url + "/wait") for name in names]
+    assert all(apps[name].arrived.acquire(timeout=5) for name in names)
+    began = time.monotonic()
+    fleet.stop()
+    assert time.monotonic() - began < 3  # one second to drain, not four
+    assert all(answer.exception(5) for answer in answers)
