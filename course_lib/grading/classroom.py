@@ -59,7 +59,11 @@ def _grade_safely(folder: Path, lessons: list[tasks.Lesson]) -> list[Grade]:
 def _report(folder: Path, task: tasks.Task, sandbox: Sandbox) -> Report:
     try:
         found = sorted(path for path in folder.rglob(f"{task.lesson}-*.ipynb") if path.is_file())
-        found = [path for path in found if ".ipynb_checkpoints" not in path.parts]
+        found = [
+            path
+            for path in found
+            if ".ipynb_checkpoints" not in path.parts and not path.stem.endswith(".new")
+        ]
         if not found:
             return Report(task.name, "missing", f"no notebook {task.lesson}-*.ipynb")
         return sandbox.grade(task, notebooks.read(found[0]).only(task.name))

