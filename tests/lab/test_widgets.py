@@ -1,6 +1,7 @@
 """The panel's traffic is real, stands still for a dead instance, and never raises."""
 
 import asyncio
+import time
 from random import Random
 
 import pytest
@@ -137,3 +138,42 @@ async def test_a_cut_button_appears_where_there_is_a_proxy():
     assert not wire.whole
     buttons["revive a"].click()
     assert wire.whole
+
+
+IN_A_KERNEL = """
+import asyncio
+from types import SimpleNamespace
+from course_lib.lab.widgets import control_panel
+clerk = SimpleNamespace(state="up", served=0, kill=None, revive=None, slow_down=None)
+async def call():
+    clerk.served += 1
+panel = await control_panel({"a": clerk}, call, rate=100)
+"""
+
+
+@pytest.mark.leaves("the client's context of zmq lives as long as the process")
+def test_with_a_front_end_traffic_flows_only_while_no_cell_runs():
+    from jupyter_client.manager import run_kernel
+
+    said: list[str] = []
+
+    def hear(message: dict) -> None:
+        said.append(message["content"].get("text", ""))
+
+    with run_kernel(kernel_name="python3") as client:
+
+        def cell(code: str) -> str:
+            said.clear()
+            reply = client.execute_interactive(code, allow_stdin=True, output_hook=hear, timeout=60)
+            assert reply["content"]["status"] == "ok", reply["content"]
+            return "".join(said).strip()
+
+        cell(IN_A_KERNEL)
+        end = time.monotonic() + 30
+        while cell("print(clerk.served > 20)") == "False" and time.monotonic() < end:
+            client.get_iopub_msg(timeout=10)  # the panel speaks whenever no cell runs
+        assert cell("print(clerk.served > 20)") == "True"
+        busy = "await asyncio.sleep(0.5); n = clerk.served; await asyncio.sleep(1)"
+        assert cell(f"{busy}; print(clerk.served == n)") == "True"
+        again = "other = await control_panel({'a': clerk}, call); print(panel.status.value)"
+        assert "another panel has taken over" in cell(again)

@@ -47,7 +47,7 @@ def _names(axes: Any, answered: Mapping[str, Sequence[float]], top: float, at: f
     ends = sorted(
         (rates[-1] if rates else 0.0, i, n) for i, (n, rates) in enumerate(answered.items())
     )
-    lowest, apart = 0.0, top * 0.13
+    lowest, apart = 0.07 * top, top * 0.13
     for value, i, name in ends:
         lowest = max(value, lowest)
         where = {"xytext": (8, 0), "textcoords": "offset points", "annotation_clip": False}
