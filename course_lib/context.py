@@ -59,7 +59,7 @@ wall_clock: ContextVar[Callable[[], float]] = ContextVar("wall_clock", default=t
 _random = random.Random()
 os.register_at_fork(after_in_child=_random.seed)  # a child must not repeat its parent's ids
 
-ids: ContextVar[random.Random] = ContextVar("ids", default=_random)  # noqa: B039
+ids: ContextVar[random.Random] = ContextVar("ids", default=_random)
 """Where new ids come from. Virtual time puts a seeded source here."""
 
 
