@@ -69,6 +69,11 @@ def wire_headers(error: CallError) -> dict[str, str]:
     return headers
 
 
+def wire_message(error: CallError) -> str:
+    """The message of an error as text that every wire can carry."""
+    return str(error.message).encode("utf-8", "replace").decode()
+
+
 def error_from(
     name: str | None,
     message: str,

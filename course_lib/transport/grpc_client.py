@@ -76,7 +76,7 @@ def _error(failure: grpc.aio.AioRpcError) -> CallError:
     """The error of our tree; without a class name it may be grpc on our own side that speaks."""
     headers = dict(failure.trailing_metadata() or ())
     name, status = headers.get(codes.ERROR_HEADER), failure.code().name
-    details = failure.details() or status
+    details = failure.details() or ("" if name else status)
     if name is None and status == "RESOURCE_EXHAUSTED" and "larger than max" in details:
         name = PayloadTooLarge.__name__
     seconds = codes.retry_after_seconds(headers.get(codes.RETRY_AFTER_HEADER))

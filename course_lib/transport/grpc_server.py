@@ -129,7 +129,8 @@ def _handler(described: Any, method: Method) -> grpc.RpcMethodHandler:
 async def _refuse(call: grpc.aio.ServicerContext, error: CallError) -> None:
     """The one error encoder: status, details, and what travels beside an error."""
     status = grpc.StatusCode[codes.grpc_status(error)]
-    await call.abort(status, error.message, tuple(codes.wire_headers(error).items()))
+    headers = tuple(codes.wire_headers(error).items())
+    await call.abort(status, codes.wire_message(error), headers)
 
 
 def _headers(call: grpc.aio.ServicerContext) -> dict[str, str]:

@@ -58,7 +58,7 @@ def _parse_query(query: bytes) -> dict[str, str]:
 async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
     """Read no more than the limit; what is declared larger is not read at all."""
     declared = dict(scope["headers"]).get(b"content-length", b"0")
-    size, body, more = int(declared) if declared.isdigit() else 0, b"", True
+    size, body, more = int(declared[:19]) if declared.isdigit() else 0, b"", True
     while more and size <= limit:
         message = await receive()
         if message["type"] == "http.disconnect":

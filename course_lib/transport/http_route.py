@@ -119,7 +119,7 @@ def encode_error(error: CallError, status: int | None = None) -> tuple[int, RawH
         headers["www-authenticate"] = error.challenge
     if status == 413:
         headers["connection"] = "close"
-    body = orjson.dumps({"code": status, "data": None, "message": error.message})
+    body = orjson.dumps({"code": status, "data": None, "message": codes.wire_message(error)})
     return status, [_JSON_TYPE, *_raw(headers)], body
 
 

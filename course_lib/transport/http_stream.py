@@ -45,7 +45,8 @@ async def send_events(
 
 
 def _error_event(error: CallError) -> bytes:
-    answer = {"code": codes.http_status(error), "data": None, "message": error.message}
+    message = codes.wire_message(error)
+    answer = {"code": codes.http_status(error), "data": None, "message": message}
     return b"event: error\ndata: " + orjson.dumps(answer | codes.wire_headers(error)) + b"\n\n"
 
 

@@ -114,7 +114,7 @@ def _copy(error: CallError) -> CallError:
     headers = codes.wire_headers(error)
     seconds = getattr(error, "retry_after_seconds", None)
     name = headers[codes.ERROR_HEADER]
-    return codes.error_from(name, error.message, retry_after_seconds=seconds)
+    return codes.error_from(name, codes.wire_message(error), retry_after_seconds=seconds)
 
 
 async def _items(items: AsyncIterator[Any], fresh: Context) -> AsyncIterator[Any]:

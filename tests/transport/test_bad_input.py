@@ -94,6 +94,11 @@ async def test_a_body_that_says_it_is_too_large_is_not_read():
     assert answer.envelope["message"] == "body: must be at most 1000000 bytes"
 
 
+async def test_a_length_of_five_thousand_digits_is_too_large_and_not_a_bug():
+    headers = [(b"content-length", b"9" * 5000)]
+    assert (await call(users_app(), "POST", "/users", b"x", headers=headers)).status == 413
+
+
 async def test_a_body_that_grows_too_large_is_read_no_further():
     answer = await call(users_app(), "POST", "/users", *[b"x" * 400_000] * 1000)
     assert (answer.status, answer.chunks_read) == (413, 3)

@@ -68,6 +68,14 @@ async def test_every_error_arrives_as_the_same_class_with_its_message(wire: Wire
         assert (error.message, error.remote) == ("because ü\n2", True)
 
 
+async def test_a_message_that_no_wire_can_carry_still_arrives(wire: Wire):
+    for message, expected in (("half \ud800", "half ?"), (7, "7"), ("", "")):
+        async with wire(fails(errors.NotFound(message)), {}) as call:  # type: ignore[arg-type]
+            error = await refusal(call)
+        assert type(error) is errors.NotFound
+        assert error.message == expected
+
+
 async def test_an_error_says_when_to_come_back(wire: Wire):
     for seconds in (1.25, 0.0, None):
         async with wire(fails(errors.RateLimited("slow", retry_after_seconds=seconds)), {}) as call:
