@@ -73,18 +73,17 @@ def _prepare(instances: Sequence[Instance]) -> Callable[[], Instance]:
     changed = set(instances)
     pushed = 0
     paid: tuple[int, list[int]] | None = None
-    for instance in instances:
-        instance.watch(changed)
 
     def settle() -> None:
         """Take every instance that has changed from the tie it was in to where it belongs."""
         nonlocal pushed
         if paid is not None:  # it is still on top of its heap, with the key it had before
             place, heap = paid
-            if instances[place] in changed:
-                heappop(heap)
-            else:
+            picked = instances[place]
+            if by_load.get(picked.in_flight / picked.weight) is ties[place]:
                 heapreplace(heap, keys[place])
+            else:
+                heappop(heap)
         for instance in changed:
             place, weight = places[instance], instance.weight
             load, old = instance.in_flight / weight, ties[place]
@@ -92,11 +91,12 @@ def _prepare(instances: Sequence[Instance]) -> Callable[[], Instance]:
             if tied is None:
                 tied = by_load[load] = _Tied()
                 heappush(loads, load)
-            if tied is not old:
-                old.weight -= weight
-                tied.weight += weight
-                keys[place] += weight * (tied.turns - old.turns)
-                ties[place] = tied
+            if tied is old:
+                continue
+            old.weight -= weight
+            tied.weight += weight
+            keys[place] += weight * (tied.turns - old.turns)
+            ties[place] = tied
             heappush(tied.heaps[weight], keys[place])
         pushed += len(changed)
         if pushed > 4 * size + 1000:
@@ -139,4 +139,6 @@ def _prepare(instances: Sequence[Instance]) -> Callable[[], Instance]:
             paid = best, richest
         return picked
 
+    for instance in instances:
+        instance.watch(pick, changed)
     return pick

@@ -1,7 +1,7 @@
 """Smooth weighted round robin and least connections as one would write them down first.
 
-Every pick looks at every instance: 60 us among 1,500. `turns` and `least` make the same
-choices faster, and the tests hold them to it.
+Every pick looks at every instance, which takes a hundred times as long among 1,500. `turns` and
+`least` make the same choices faster, and the tests hold them to it.
 """
 
 from collections.abc import Sequence

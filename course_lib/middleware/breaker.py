@@ -8,6 +8,7 @@ resilience4j. A probe that never ends keeps its permit: put a timeout inside the
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from math import inf
 from typing import Any
 
 from course_lib.endpoint import Endpoint, Middleware
@@ -24,27 +25,24 @@ def not_an_answer(error: Exception) -> bool:
 class _Window:
     """The latest results, by count or by age, and how many of them failed or were slow."""
 
-    def __init__(self, calls: int | None, seconds: float | None) -> None:
+    def __init__(self, calls: float, seconds: float | None) -> None:
         self.calls, self.seconds = calls, seconds
         self.results: deque[tuple[float, bool, bool]] = deque()
         self.failed = self.slow = 0
 
     def add(self, now: float, failed: bool, slow: bool) -> None:
-        results = self.results
+        results, seconds = self.results, self.seconds
         results.append((now, failed, slow))
-        self.failed += failed
-        self.slow += slow
-        if self.seconds is None:
-            if self.calls is not None and len(results) > self.calls:
-                self._drop()
-        else:
-            while results[0][0] + self.seconds <= now:
-                self._drop()
-
-    def _drop(self) -> None:
-        _, failed, slow = self.results.popleft()
-        self.failed -= failed
-        self.slow -= slow
+        if failed:
+            self.failed += 1
+        if slow:
+            self.slow += 1
+        while results[0][0] + seconds <= now if seconds is not None else len(results) > self.calls:
+            _, old_failed, old_slow = results.popleft()
+            if old_failed:
+                self.failed -= 1
+            if old_slow:
+                self.slow -= 1
 
 
 class CircuitBreaker:
@@ -141,7 +139,7 @@ class CircuitBreaker:
         self._open_until = now + self.open_seconds
         self._permits = self.half_open_permits
         self._results = (
-            _Window(self.window, self.window_seconds) if new == "closed" else _Window(None, None)
+            _Window(self.window, self.window_seconds) if new == "closed" else _Window(inf, None)
         )
         if self.on_transition is not None:
             self.on_transition(self.name, old, new, now)

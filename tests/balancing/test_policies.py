@@ -22,7 +22,11 @@ from course_lib.balancing import (
     two_choices,
     weighted_round_robin,
 )
-from course_lib.balancing.plain import plain_least_connections, plain_weighted_round_robin
+from course_lib.balancing.plain import (
+    plain_least_connections,
+    plain_weighted_round_robin,
+    smooth_pick,
+)
 from course_lib.errors import NoInstances
 
 ALL: list[Callable[[], Policy]] = [
@@ -59,6 +63,17 @@ def test_round_robin_goes_in_turn_and_goes_on_when_the_set_changes() -> None:
 
 def test_smooth_weighted_round_robin_spreads_the_heavy_one() -> None:
     assert picks(weighted_round_robin(), some(5, 1, 1), 14) == "a a b a c a a a a b a c a a"
+
+
+def test_what_everybody_has_earned_after_each_pick_of_the_plain_one() -> None:
+    instances, current = some(5, 1, 1), dict[Instance, int]()
+    earned = []
+    for _ in range(7):
+        smooth_pick(instances, current)
+        earned.append([current[instance] for instance in instances])
+    assert earned == [
+        [-2, 1, 1], [-4, 2, 2], [1, -4, 3], [-1, -3, 4], [4, -2, -2], [2, -1, -1], [0, 0, 0],
+    ]  # fmt: skip
 
 
 @given(weight_vectors)
