@@ -5,6 +5,7 @@ and on Linux also when the kernel that started it is killed.
 """
 
 import atexit
+import grp
 import http.client
 import os
 import random
@@ -20,7 +21,7 @@ from types import TracebackType
 from typing import Self
 
 _CONFIGURATION = """
-daemon off; master_process off; pid nginx.pid; error_log stderr warn;
+{user}daemon off; master_process off; pid nginx.pid; error_log stderr warn;
 events {{ worker_connections 4096; }}
 http {{
   access_log off;
@@ -61,6 +62,11 @@ def free_addresses(count: int, *, but: Collection[str] = ()) -> list[str]:
     return sorted(found)
 
 
+def _user() -> str:
+    """Root stays root: in a user namespace (`unshare -r`) there is nobody to become."""
+    return f"user root {grp.getgrgid(0).gr_name};\n" if os.geteuid() == 0 else ""
+
+
 def binary() -> Path | None:
     """Where nginx is, or None where the package has no build for this machine."""
     try:
@@ -91,6 +97,7 @@ class Nginx:
         self._folder = tempfile.mkdtemp(prefix="nginx-")
         (Path(self._folder) / "nginx.conf").write_text(
             _CONFIGURATION.format(
+                user=_user(),
                 upstreams=upstreams,
                 address=self.address,
                 backends="".join(map(_BACKEND.format, servers)) if backends else "",
