@@ -124,9 +124,9 @@ class ConsulInstancer:
                 await self._pause(errors, _ERROR_CAP_SECONDS)
                 continue
             errors = 0
-            if _keys(found) != known:
+            if (facts := _facts(found)) != known:
                 self._push(Event(found))
-                known, in_vain = _keys(found), 0
+                known, in_vain = facts, 0
             elif loop.time() - asked_at < _AT_ONCE_SECONDS:
                 in_vain += 1
                 await self._pause(in_vain, _VAIN_CAP_SECONDS)
@@ -178,5 +178,5 @@ def _instance(entry: dict[str, Any]) -> Instance:
     )
 
 
-def _keys(instances: Iterable[Instance]) -> list[tuple[str, str, int, str]]:
+def _facts(instances: Iterable[Instance]) -> list[tuple[str, str, int, str]]:
     return [(each.id, each.address, each.weight, each.zone) for each in instances]
