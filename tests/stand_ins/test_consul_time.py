@@ -262,3 +262,20 @@ async def test_a_watcher_that_hangs_up_is_forgotten() -> None:
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     assert agent.watchers == 0
+
+
+async def test_an_agent_that_starts_again_remembers_its_services_and_takes_up_their_checks() -> (
+    None
+):
+    agent = ConsulAgent()
+    client = connect(agent)
+    async with agent.app.router.lifespan_context(agent.app):
+        await register(client, ttl="10s")
+        await client.put("/agent/check/pass/service:u1")
+    await asyncio.sleep(100)
+    assert await passing(client) == ["u1"]
+    async with agent.app.router.lifespan_context(agent.app):
+        await asyncio.sleep(9.9)
+        assert await passing(client) == ["u1"]
+        await asyncio.sleep(0.2)
+        assert await passing(client) == []
