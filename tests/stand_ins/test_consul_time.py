@@ -264,9 +264,7 @@ async def test_a_watcher_that_hangs_up_is_forgotten() -> None:
     assert agent.watchers == 0
 
 
-async def test_an_agent_that_starts_again_takes_up_the_checks_of_what_it_knew() -> (
-    None
-):
+async def test_an_agent_that_starts_again_takes_up_the_checks_of_what_it_knew() -> None:
     agent = ConsulAgent()
     client = connect(agent)
     async with agent.app.router.lifespan_context(agent.app):
