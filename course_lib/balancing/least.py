@@ -132,12 +132,10 @@ def _prepare(instances: Sequence[Instance]) -> Callable[[], Instance]:
                         best, highest, richest = place, weight * turns - key, heap
                     break
                 heappop(heap)
-        picked, paid = instances[best], None
-        if tied.weight > picked.weight:  # otherwise it is alone, and neither earns nor pays
-            tied.turns = turns
-            keys[best] += tied.weight * size
-            paid = best, richest
-        return picked
+        tied.turns = turns
+        keys[best] += tied.weight * size
+        paid = best, richest
+        return instances[best]
 
     for instance in instances:
         instance.watch(pick, changed)

@@ -4,7 +4,9 @@ import random
 import tracemalloc
 from collections import Counter
 from collections.abc import Callable, Sequence
+from itertools import count
 from math import gcd
+from zlib import crc32
 
 import pytest
 from hypothesis import given, settings
@@ -199,6 +201,12 @@ def test_two_choices_picks_the_less_busy_of_two_different_ones() -> None:
     assert set(picks(two_choices(random.Random(1)), instances, 50).split()) == {"a"}
 
 
+def test_two_choices_compares_the_load_for_the_weight() -> None:
+    a, b = instances = some(4, 1)
+    a.in_flight, b.in_flight = 3, 1
+    assert set(picks(two_choices(random.Random(1)), instances, 50).split()) == {"a"}
+
+
 @pytest.mark.parametrize("make", [random_choice, two_choices])
 def test_lots_are_drawn_by_weight(make: Callable[[random.Random], Policy]) -> None:
     count = Counter(picks(make(random.Random(2)), some(6, 3, 1), 10_000).split())
@@ -209,6 +217,29 @@ def test_a_client_network_stays_with_one_instance() -> None:
     policy, instances = ip_hash(), some(1, 1, 1)
     assert len({policy(instances, f"10.1.2.{host}") for host in range(256)}) == 1
     assert len({policy(instances, f"10.1.{net}.1") for net in range(256)}) == 3
+
+
+def test_a_client_without_an_address_counts_as_all_zeros() -> None:
+    instances = some(1, 2, 3)
+    assert ip_hash()(instances, None) is ip_hash()(instances, "0.0.0.0")
+
+
+def test_a_key_goes_to_the_next_point_and_from_the_last_to_the_first() -> None:
+    instances = some(1, 2, 3)
+    ring: list[tuple[int, Instance]] = []
+    for instance in instances:
+        host, port = instance.address.split(":")
+        point = 0
+        for _ in range(160 * instance.weight):
+            point = crc32(f"{host}\0{port}".encode() + point.to_bytes(4, "little"))
+            ring.append((point, instance))
+    ring.sort(key=lambda entry: entry[0])
+    policy, last = consistent_hash(), ring[-1][0]
+    for key in (f"user-{n}" for n in range(1000)):
+        following = [owner for point, owner in ring if point >= crc32(key.encode())]
+        assert policy(instances, key) is following[0]
+    beyond = next(key for n in count() if crc32((key := f"user-{n}").encode()) > last)
+    assert policy(instances, beyond) is ring[0][1] is not ring[-1][1]
 
 
 @pytest.mark.parametrize("make", [consistent_hash, rendezvous_hash])
