@@ -6,7 +6,7 @@ endpointer      connects them, and keeps the connections of those that stay
 consul_http     an instancer that asks a Consul agent
 """
 
-from course_lib.discovery.endpointer import Endpointer, in_zone, prefer
+from course_lib.discovery.endpointer import Endpointer, in_zone, only, prefer
 from course_lib.discovery.instance import Instance
 from course_lib.discovery.instancer import Event, Instancer, LocalInstancer, Sink
 
@@ -18,5 +18,6 @@ __all__ = [
     "LocalInstancer",
     "Sink",
     "in_zone",
+    "only",
     "prefer",
 ]

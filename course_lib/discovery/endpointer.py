@@ -138,6 +138,26 @@ def in_zone(discover: Discover, zone: str) -> Discover:
     return nearby
 
 
+def only(discover: Discover, usable: Callable[[Instance], bool]) -> Discover:
+    """Leave out the instances that are not `usable` just now; when none is, return all.
+
+    Least connections needs it beside breakers: who refuses at once looks idle and draws every
+    request.
+    """
+    before: Sequence[Instance] = ()
+
+    def filtered() -> Sequence[Instance]:
+        nonlocal before
+        instances = discover()
+        now = tuple(each for each in instances if usable(each))
+        if len(now) in (0, len(instances)):
+            return instances
+        before = before if now == before else now
+        return before
+
+    return filtered
+
+
 def prefer(*choices: Discover) -> Discover:
     """Return the first set that is not empty: the near datacentre before the far one."""
 

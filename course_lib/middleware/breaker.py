@@ -94,6 +94,13 @@ class CircuitBreaker:
         """ "closed", "open" or "half_open"; open lasts until a call comes after its time."""
         return self._state
 
+    @property
+    def refusing(self) -> bool:
+        """Whether a call made now would be refused, so that a balancer may look elsewhere."""
+        if self._state == "open":
+            return asyncio.get_running_loop().time() <= self._open_until
+        return self._state == "half_open" and not self._permits
+
     def admit(self, now: float) -> int:
         """Let a call through and return the generation it belongs to, or raise CircuitOpen."""
         if self._state == "open":

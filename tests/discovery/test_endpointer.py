@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from course_lib.discovery import Endpointer, Event, Instance, LocalInstancer, in_zone, prefer
+from course_lib.discovery import Endpointer, Event, Instance, LocalInstancer, in_zone, only, prefer
 from course_lib.errors import NoInstances, Unavailable
 
 
@@ -212,3 +212,14 @@ async def test_a_registry_that_fails_near_leaves_the_far() -> None:
     assert ids(discover()) == "a"
     await asyncio.sleep(5)
     assert ids(discover()) == "b"
+
+
+def test_who_is_not_usable_is_left_out_unless_nobody_is() -> None:
+    endpointer = Endpointer(LocalInstancer(at("a", "b", "c")), Connections())
+    bad: set[str] = set()
+    discover = only(endpointer, lambda each: each.id not in bad)
+    assert discover() is endpointer()
+    bad.add("b")
+    assert ids(discover()) == "ac" and discover() is discover()
+    bad |= {"a", "c"}
+    assert discover() is endpointer()

@@ -154,6 +154,21 @@ async def test_open_ends_strictly_after_its_time_and_at_the_next_call() -> None:
     assert seen == [("shop", "open", "half_open", 61.0)]
 
 
+async def test_one_can_ask_whether_a_call_would_be_refused() -> None:
+    circuit, _ = circuit_of(half_open_permits=1)
+    assert not circuit.refusing
+    await call(circuit, fails, times=4)
+    await asyncio.sleep(60)
+    assert circuit.refusing
+    await asyncio.sleep(1)
+    assert not circuit.refusing and circuit.state == "open"
+    probe = asyncio.create_task(breaker(circuit)(takes(1))(""))
+    await asyncio.sleep(0)
+    assert circuit.refusing
+    await probe
+    assert not circuit.refusing
+
+
 @pytest.mark.parametrize("permits", [1, 3, 10])
 async def test_fifty_calls_at_once_make_exactly_as_many_probes_as_there_are_permits(
     permits: int,
