@@ -22,7 +22,7 @@ from course_lib.lab.plots import traffic as draw_traffic
 from course_lib.lab.traffic import Instance, Traffic
 
 FRAMES_WITHOUT_FRONT_END = 20
-_MARKS = {"up": "●", "slow": "◐", "paused": "◌", "cut": "✂", "down": "✕"}
+_MARKS = {"up": "●", "starting": "○", "slow": "◐", "paused": "◌", "cut": "✂", "down": "✕"}
 
 _active: "Panel | None" = None
 
@@ -172,8 +172,11 @@ class Panel:
         acts: dict[str, Callable[[], Any]] = {
             "kill": instance.kill,
             "revive": lambda: self._revive(name),
-            "slow": lambda: instance.slow_down(self._slow_seconds),
         }
+        if _can_be_slow(instance):
+            acts["slow"] = lambda: instance.slow_down(self._slow_seconds)
+        else:
+            acts["pause"] = instance.pause  # type: ignore[attr-defined]
         if name in self._proxies:
             acts["cut"] = self._proxies[name].cut
         buttons = [self._button(verb, name, act) for verb, act in acts.items()]
@@ -241,7 +244,10 @@ class Panel:
         """Already shown; a second copy would only confuse."""
 
     def __repr__(self) -> str:
-        verbs = "kill, revive, slow" + (", cut" if self._proxies else "")
+        slow = all(map(_can_be_slow, self.traffic.instances.values()))
+        verbs = (
+            "kill, revive, " + ("slow" if slow else "pause") + (", cut" if self._proxies else "")
+        )
         names = ", ".join(self.traffic.instances)
         return f"Control panel for {names}: {verbs}; load in requests/s."
 
@@ -259,6 +265,10 @@ class _Box(ipywidgets.VBox):
 
     def __repr__(self) -> str:
         return self.words
+
+
+def _can_be_slow(instance: Instance) -> bool:
+    return hasattr(instance, "slow_down")  # a process of its own can only be held
 
 
 def _text(name: str, width: str) -> ipywidgets.HTML:

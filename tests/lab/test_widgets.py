@@ -177,3 +177,27 @@ def test_with_a_front_end_traffic_flows_only_while_no_cell_runs():
         assert cell(f"{busy}; print(clerk.served == n)") == "True"
         again = "other = await control_panel({'a': clerk}, call); print(panel.status.value)"
         assert "another panel has taken over" in cell(again)
+
+
+class Held(Clerk):
+    """An instance that can be held and cannot be slowed down, as a process of its own."""
+
+    slow_down = property()  # type: ignore[assignment]
+
+    def pause(self) -> None:
+        self.state = "paused"
+
+    def resume(self) -> None:
+        self.state = "up"
+
+
+def test_what_cannot_be_slow_can_be_paused_and_goes_on_when_it_is_revived():
+    instance = Held()
+    traffic = Traffic({"a": instance}, instance.answer, rate=1, rng=Random(1))
+    panel = widgets.Panel(traffic, "title", 100, 0.2, {}, 60)
+    assert repr(panel) == "Control panel for a: kill, revive, pause; load in requests/s."
+    buttons = {button.description: button for button in panel.box.controls[:-1]}
+    buttons["pause"].click()
+    assert instance.state == "paused"
+    buttons["revive"].click()
+    assert instance.state == "up"
