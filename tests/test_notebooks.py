@@ -32,9 +32,10 @@ from course_lib.lab import leaks as _leaks
 _zmq.is_alive() or _zmq.start()
 _before = _leaks.snapshot()"""
 LOOK_AGAIN = """\
-from course_lib.lab import launch as _launch
+from course_lib.lab import launch as _launch, processes as _processes
 from course_lib.transport import http_client as _http
 _launch.stop_all()
+_processes.stop_all()
 await _http.close_connections()
 _house = ("run_in_context", "Kernel.shell_main")  # the kernel's own, one for every cell
 _left = [name for name in _leaks.left_since(_before) if not name.endswith(_house)]

@@ -1,0 +1,205 @@
+"""Services as processes of their own: start, stop, kill, pause and revive them.
+
+A process tells its address in the line that uvicorn writes when it is ready. It ends with its
+parent; where there is `setpriv` (Linux) also when the parent is killed. Leaves out: starting
+again by itself what has died; that is the work of systemd or Kubernetes.
+"""
+
+import asyncio
+import atexit
+import os
+import re
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+import weakref
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Self
+
+READY_SECONDS, DRAIN_SECONDS = 20.0, 2.0
+
+_READY = re.compile(rb"http://(127\.0\.0\.1:\d+)\s")
+_ANSWERED = b" HTTP/1.1"
+
+_running: dict[str, "Process"] = {}
+
+
+class Process:
+    """A service in a child process, on a free port of 127.0.0.1 that it keeps for life.
+
+    `command` starts it; it must listen on the port in the variable `PORT` and log as uvicorn
+    does. It is started at once, and `wait()` waits until it is ready. A process of the same
+    `name` is replaced.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        command: Sequence[str | Path],
+        *,
+        folder: Path | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        if name in _running:
+            _running[name].kill()
+        self.name, self.address = name, ""
+        self._command, self._folder = command, folder
+        self._environment = {**os.environ, "PYTHONUNBUFFERED": "1", **(environment or {})}
+        self._log, path = tempfile.mkstemp()
+        os.unlink(path)  # it has no name any more, so nothing is left to remove
+        weakref.finalize(self, os.close, self._log)
+        self._read = self._served = self._life_began = 0
+        self._paused = self._ready = False
+        self._spawn(port=0)
+
+    def _spawn(self, port: int) -> None:
+        self._paused = self._ready = False
+        self._life_began = os.fstat(self._log).st_size
+        self._child = subprocess.Popen(
+            [*_dies_with_us(), *self._command],
+            cwd=self._folder,
+            env={**self._environment, "PORT": str(port)},
+            stdin=subprocess.DEVNULL,
+            stdout=self._log,
+            stderr=self._log,
+            start_new_session=True,
+        )
+        _running[self.name] = self
+
+    @property
+    def url(self) -> str:
+        """The address as a base URL."""
+        return f"http://{self.address}"
+
+    @property
+    def pid(self) -> int:
+        """The number of the process."""
+        return self._child.pid
+
+    @property
+    def state(self) -> str:
+        """What it is doing: "starting", "up", "paused", or "down", also when it died by itself."""
+        if self._child.poll() is not None:
+            return "down"
+        if self._paused:
+            return "paused"
+        return "up" if self._is_ready() else "starting"
+
+    @property
+    def served(self) -> int:
+        """How many requests it has answered in all its lives: lines of its access log."""
+        new = self._since(self._read)
+        whole = new[: new.rfind(b"\n") + 1]
+        self._read += len(whole)
+        self._served += whole.count(_ANSWERED)
+        return self._served
+
+    @property
+    def log(self) -> str:
+        """What it has written, to its standard output and to standard error."""
+        return self._since(0).decode(errors="replace")
+
+    def wait(self) -> Self:
+        """Wait until it answers; raises RuntimeError, with its last lines, if it never does."""
+        give_up_at = time.monotonic() + READY_SECONDS
+        while self._starting(give_up_at):
+            time.sleep(0.005)
+        return self
+
+    def kill(self) -> None:
+        """Crash it: connections break, nothing is finished."""
+        if self._child.poll() is None:
+            self._child.kill()
+        self._child.wait()
+        self._left()
+
+    def stop(self) -> None:
+        """End it in good order: requests in flight finish, for at most `DRAIN_SECONDS`."""
+        self._ask_to_end()
+        try:
+            self._child.wait(DRAIN_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.kill()
+        self._left()
+
+    def revive(self) -> None:
+        """Start it again at its address if it is down; returns before it is ready."""
+        if self.state == "down":
+            self._spawn(port=int(self.address.rpartition(":")[2] or 0))
+
+    async def restart(self) -> None:
+        """Stop it and start it again, as a deployment does, while the event loop goes on."""
+        self._ask_to_end()
+        give_up_at = time.monotonic() + DRAIN_SECONDS
+        while self._child.poll() is None and time.monotonic() < give_up_at:
+            await asyncio.sleep(0.005)
+        self.kill()
+        self.revive()
+        give_up_at = time.monotonic() + READY_SECONDS
+        while self._starting(give_up_at):
+            await asyncio.sleep(0.005)
+
+    def pause(self) -> None:
+        """Let the operating system hold it: connections are accepted, nothing answers."""
+        if self.state == "up":
+            self._child.send_signal(signal.SIGSTOP)
+            self._paused = True
+
+    def resume(self) -> None:
+        """Let it go on where it was held."""
+        if self.state == "paused":
+            self._child.send_signal(signal.SIGCONT)
+            self._paused = False
+
+    def _starting(self, give_up_at: float) -> bool:
+        if self._is_ready():
+            return False
+        if self._child.poll() is None and time.monotonic() < give_up_at:
+            return True
+        last_words = self._since(self._life_began).decode(errors="replace")[-500:].strip()
+        self.kill()
+        raise RuntimeError(f"{self.name} did not start: {last_words}")
+
+    def _is_ready(self) -> bool:
+        if not self._ready and (found := _READY.search(self._since(self._life_began))):
+            self.address, self._ready = found[1].decode(), True
+        return self._ready
+
+    def _since(self, offset: int) -> bytes:
+        size = os.fstat(self._log).st_size
+        return os.pread(self._log, size - offset, offset)
+
+    def _ask_to_end(self) -> None:
+        self.resume()  # a process that is held would not hear of it
+        if self._child.poll() is None:
+            self._child.terminate()
+
+    def _left(self) -> None:
+        if _running.get(self.name) is self:
+            del _running[self.name]
+
+    def __enter__(self) -> Self:
+        return self.wait()
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def __repr__(self) -> str:
+        return f"<{self.name}: {self.state}>"
+
+
+def stop_all() -> None:
+    """Kill whatever still runs."""
+    for process in list(_running.values()):
+        process.kill()
+
+
+def _dies_with_us() -> list[str]:
+    return ["setpriv", "--pdeathsig", "KILL", "--"] if shutil.which("setpriv") else []
+
+
+atexit.register(stop_all)
+os.register_at_fork(after_in_child=_running.clear)  # the processes are the parent's
