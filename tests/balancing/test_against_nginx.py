@@ -35,9 +35,12 @@ if binary() is None:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def say_how_many() -> Iterator[None]:
+def say_how_many(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Say it past pytest's capture; a worker of xdist has no terminal of its own."""
     yield
-    print(f"\nchoices compared with nginx: {sum(compared.values())} {dict(compared)}")
+    words = f"choices compared with nginx: {compared.total()} {dict(compared)}"
+    terminal = request.config.pluginmanager.get_plugin("terminalreporter")
+    (terminal.write_line if terminal else print)("\n" + words)
 
 
 def blocks(method: str) -> list[str]:
