@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Self
 
 from course_lib.lab.faults import slowed
-from course_lib.lab.launch import Server, serve
+from course_lib.lab.launch import Server, serve, serve_grpc
 from course_lib.lab.launched import stop_together
 
 
@@ -21,11 +21,15 @@ class FleetInstance:
         self.name = name
         self._delay_seconds = 0.0
         self._served_before = 0
-        self._app = slowed(app, lambda: self._delay_seconds)
+        self._app = app
         self._server_name = server_name
-        self._server: Server = serve(self._app, server_name)
+        self._server: Server = self._start(port=0)
         self.address = self._server.address
         self.url = self._server.url
+
+    def _start(self, port: int) -> Server:
+        app = slowed(self._app, lambda: self._delay_seconds)
+        return serve(app, self._server_name, port=port)
 
     @property
     def state(self) -> str:
@@ -53,7 +57,7 @@ class FleetInstance:
             return
         self._served_before += self._server.served
         self._delay_seconds = 0.0
-        self._server = serve(self._app, self._server_name, port=int(self.address.split(":")[1]))
+        self._server = self._start(port=int(self.address.split(":")[1]))
 
     def slow_down(self, seconds: float) -> None:
         """Let every request take `seconds` longer."""
@@ -61,7 +65,7 @@ class FleetInstance:
 
     def recover(self) -> None:
         """Be as fast as before."""
-        self._delay_seconds = 0.0
+        self.slow_down(0.0)
 
     def pause(self) -> None:
         """Accept connections but answer nothing."""
@@ -73,6 +77,20 @@ class FleetInstance:
 
     def __repr__(self) -> str:
         return f"<{self.name}: {self.state}>"
+
+
+class GrpcInstance(FleetInstance):
+    """The same over gRPC; its `app` is what `serve_grpc` takes, an adder or a list of them."""
+
+    _server: Any
+
+    def _start(self, port: int) -> Server:
+        return serve_grpc(self._app, self._server_name, port=port)
+
+    def slow_down(self, seconds: float) -> None:
+        """Let every call take `seconds` longer."""
+        super().slow_down(seconds)
+        self._server.delay_seconds = seconds
 
 
 class Fleet(Mapping[str, FleetInstance]):

@@ -17,12 +17,13 @@ from course_lib.lab.launched import Server
 
 
 class GrpcServer(Server):
-    """A gRPC server with what the adders put on it."""
+    """A gRPC server with what the adders put on it; every call takes `delay_seconds` longer."""
 
     def __init__(self, adders: Sequence[Callable[[Any], None]], name: str) -> None:
         super().__init__(name)
         self._adders = adders
         self._served = 0
+        self.delay_seconds = 0.0
 
     @property
     def served(self) -> int:
@@ -71,9 +72,14 @@ class GrpcServer(Server):
         kind = "stream_unary" if handler.request_streaming else "unary_unary"
         return handler._replace(**{kind: self._around(getattr(handler, kind))})
 
+    async def _arrive(self) -> None:
+        if self.delay_seconds:
+            await asyncio.sleep(self.delay_seconds)
+        await self._may_run.wait()
+
     def _around(self, inner: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
         async def held(request: Any, call: Any) -> Any:
-            await self._may_run.wait()
+            await self._arrive()
             try:
                 return await inner(request, call)
             finally:
@@ -87,7 +93,7 @@ class GrpcServer(Server):
             return self._around(inner)
 
         async def held(request: Any, call: Any) -> Any:
-            await self._may_run.wait()
+            await self._arrive()
             try:
                 async for response in inner(request, call):
                     await self._may_run.wait()

@@ -52,9 +52,9 @@ class Proxy:
         """Let everything arrive `seconds` later, in each direction."""
         self.delay_seconds = seconds
 
-    def reset(self) -> None:
-        """Break the open connections with a TCP reset; new ones work."""
-        self._wait(self._reset())
+    def reset(self, most: int | None = None) -> None:
+        """Break the open connections, or so many of them, with a TCP reset; new ones work."""
+        self._wait(self._reset(most))
 
     def restore(self) -> None:
         """Make the line whole again; what a stall held back arrives now."""
@@ -87,10 +87,13 @@ class Proxy:
             self._listener = None
         await self._reset()
 
-    async def _reset(self) -> None:
-        for end in list(self.ends):
+    async def _reset(self, most: int | None = None) -> None:
+        broken = set(self.ends)
+        if most is not None:
+            broken = set([end for end in self.ends if end.is_client][:most])
+        for end in broken:
             end.reset()
-        while self.ends:
+        while self.ends & broken:
             await asyncio.sleep(0)
 
     async def _restore(self) -> None:

@@ -1,13 +1,20 @@
 """A fleet: instances by name, killed, revived at the same address, slowed down, paused."""
 
+import asyncio
 import time
 from collections.abc import Iterator
 
+import grpc
 import httpx
 import pytest
 
-from course_lib.lab.fleet import Fleet
+from course_lib import context
+from course_lib.errors import DeadlineExceeded, Unavailable
+from course_lib.lab.fleet import Fleet, GrpcInstance
 from course_lib.lab.launch import running
+from course_lib.shop.endpoints import user_endpoints
+from course_lib.shop.users import with_demo_users
+from course_lib.shop.users_grpc import add_users, grpc_user_client
 from tests.lab.apps import App, ask
 
 
@@ -78,3 +85,34 @@ def test_a_fleet_stops_all_its_instances_at_the_same_time():
     fleet.stop()
     assert time.monotonic() - began < 3  # one second to drain, not four
     assert all(answer.exception(5) for answer in answers)
+
+
+@pytest.mark.real_time
+async def test_an_instance_over_grpc_is_killed_revived_and_slowed_down_like_the_others():
+    service = user_endpoints(with_demo_users())
+    instance = GrpcInstance("a", lambda server: add_users(server, service), "shop-grpc")
+    try:
+        assert await name_of_first(instance) == "Ada"
+        instance.slow_down(seconds=30)
+        assert instance.state == "slow"
+        context.deadline.set(asyncio.get_running_loop().time() + 0.05)
+        with pytest.raises(DeadlineExceeded):
+            await name_of_first(instance)
+        context.deadline.set(None)
+        instance.recover()
+        assert (instance.state, await name_of_first(instance)) == ("up", "Ada")
+        instance.kill()
+        assert instance.state == "down"
+        with pytest.raises(Unavailable):
+            await name_of_first(instance)
+        served = instance.served
+        instance.revive()
+        assert await name_of_first(instance) == "Ada"
+        assert instance.served == served + 1
+    finally:
+        instance.stop()
+
+
+async def name_of_first(instance: GrpcInstance) -> str:
+    async with grpc.aio.insecure_channel(instance.address) as channel:
+        return (await grpc_user_client(channel).get_user(1)).name

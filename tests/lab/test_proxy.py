@@ -83,6 +83,13 @@ def test_a_reset_breaks_open_connections_with_rst_and_new_ones_work(line: Proxy)
     assert httpx.get(line.url).text == "ok"
 
 
+def test_a_reset_may_break_one_of_many_connections(line: Proxy):
+    with httpx.Client() as one, httpx.Client() as other:
+        assert one.get(line.url).text == other.get(line.url).text == "ok"
+        line.reset(1)
+        assert line.connections == 1
+
+
 def test_a_server_that_is_down_breaks_the_connection(server: Server, line: Proxy):
     server.kill()
     with pytest.raises(httpx.TransportError):
