@@ -83,6 +83,7 @@ class CircuitBreaker:
         self.is_failure = is_failure
         self.on_transition = on_transition
         self._to_judge = min(minimum_calls, half_open_permits)
+        self._needed = self.minimum_calls
         self._state = "closed"
         self._generation = 0
         self._permits = 0
@@ -129,15 +130,14 @@ class CircuitBreaker:
         results = self._results
         results.add(now, failed, now > started + self.slow_call_seconds)
         count = len(results.results)
-        half_open = self._state == "half_open"
-        if count < (self._to_judge if half_open else self.minimum_calls):
+        if count < self._needed:
             return
         if (
             results.failed / count >= self.failure_rate_threshold
             or results.slow / count >= self.slow_call_rate_threshold
         ):
             self._turn("open", now)
-        elif half_open:
+        elif self._state == "half_open":
             self._turn("closed", now)
 
     def _turn(self, new: str, now: float) -> None:
@@ -145,6 +145,7 @@ class CircuitBreaker:
         self._generation += 1
         self._open_until = now + self.open_seconds
         self._permits = self.half_open_permits
+        self._needed = self.minimum_calls if new == "closed" else self._to_judge
         self._results = (
             _Window(self.window, self.window_seconds) if new == "closed" else _Window(inf, None)
         )
