@@ -6,6 +6,9 @@ endpoint     one operation of a service as a function; middleware; chain
 shop         the running example: users, orders, catalogue, and their storage
 transport    HTTP, gRPC and memory: bytes on the wire, from and to an endpoint
 middleware   one behaviour a file, wrapped around any endpoint
+discovery    who can be asked: instances that come and go
+balancing    whom to ask: eight policies, and the endpoint that stands for many
+stand_ins    embedded servers that speak a real protocol
 telemetry    logs and metrics: what a running service tells
 lab          start it, load it, break it, watch it, in real or in virtual time
 grading      tasks, hints, predictions, progress, and the `course` command

@@ -8,7 +8,7 @@ nothing.
 import argparse
 from pathlib import Path
 
-from tests.bench import http_peers, in_process, learner
+from tests.bench import balancing, http_peers, in_process, learner
 from tests.bench.report import plot, table
 
 FOLDER = Path(__file__).parents[2] / "build" / "bench"
@@ -26,6 +26,7 @@ def main() -> int:
         print("The peers answer, log and count alike.")
         return 0
     rows += in_process.run(rounds)
+    rows += balancing.run(rounds)
     rows += learner.run(rounds)
     print(table(rows))
     plot(rows, FOLDER / "bench.png")
