@@ -179,6 +179,7 @@ class Panel:
             acts["pause"] = instance.pause  # type: ignore[attr-defined]
         if name in self._proxies:
             acts["cut"] = self._proxies[name].cut
+        acts |= getattr(instance, "acts", {})
         buttons = [self._button(verb, name, act) for verb, act in acts.items()]
         return ipywidgets.HBox([label, self.state[name], self.served[name], *buttons])
 
@@ -217,7 +218,7 @@ class Panel:
     def _refresh(self) -> None:
         for name, instance in self.traffic.instances.items():
             state, served = instance.state, instance.served
-            mark = _MARKS.get(state, "●")
+            mark = _MARKS.get(state.partition(",")[0], "●")
             _put(self.state[name], f"{mark} {html.escape(state)}")
             _put(self.served[name], f'<span data-served="{served}">{served:,} served</span>')
 

@@ -1,0 +1,210 @@
+"""A fleet that registers itself with a Consul agent, and a client that watches it.
+
+Both live on the lab's loop, so heartbeats go on while a cell runs, and end with the server they
+belong to. A kill ends an instance and its heartbeats without a word; a stop deregisters first.
+"""
+
+import contextlib
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import httpx
+
+from course_lib.discovery import Endpointer, Event, Instance
+from course_lib.discovery.consul_http import ConsulInstancer, consul_client
+from course_lib.discovery.consul_registrar_http import ConsulRegistrar
+from course_lib.discovery.endpointer import Factory
+from course_lib.errors import CallError
+from course_lib.lab.fleet import Fleet, FleetInstance
+from course_lib.lab.launched import Server, start, stop_together
+
+
+class Diary:
+    """Who was in which state when, in seconds since it was opened; for `plots.timeline`."""
+
+    def __init__(self) -> None:
+        self._began = time.monotonic()
+        self._notes: dict[str, list[tuple[float, str]]] = {}
+
+    def note(self, row: str, state: str) -> None:
+        """From now on `row` is in this state."""
+        notes = self._notes.setdefault(row, [])
+        if not notes or notes[-1][1] != state:
+            notes.append((time.monotonic() - self._began, state))
+
+    def when(self, row: str, state: str) -> float:
+        """When `row` was last put into this state."""
+        return max(at for at, noted in self._notes[row] if noted == state)
+
+    def rows(self) -> dict[str, list[tuple[float, float, str]]]:
+        """(start, end, state) of every row, up to now, in the order of the names."""
+        now = time.monotonic() - self._began
+        return {row: _spans(self._notes[row], now) for row in sorted(self._notes)}
+
+
+def _spans(notes: list[tuple[float, str]], now: float) -> list[tuple[float, float, str]]:
+    ends = [at for at, _ in notes[1:]] + [now]
+    return [(at, end, state) for (at, state), end in zip(notes, ends, strict=True)]
+
+
+class Registration(Server):
+    """One instance's place in the registry; `options` are those of `ConsulRegistrar`.
+
+    `stop()` deregisters, `kill()` ends the heartbeats without a word.
+    """
+
+    def __init__(self, consul: str, service: str, address: str, **options: Any) -> None:
+        super().__init__(f"registration of {address}")
+        self._consul, self._service, self._of, self._options = consul, service, address, options
+
+    async def _start(self, port: int) -> None:
+        self._client = consul_client(self._consul)
+        self._registrar = ConsulRegistrar(self._client, self._service, self._of, **self._options)
+        await self._registrar.register()
+
+    async def _stop(self, drain_seconds: float) -> None:
+        with contextlib.suppress(CallError):  # nobody there to be told
+            await self._registrar.deregister()
+        await self._kill()
+
+    async def _kill(self) -> None:
+        self._registrar.crash()
+        await self._client.aclose()
+
+
+class RegisteredInstance(FleetInstance):
+    """One instance of a fleet that keeps itself registered while it lives."""
+
+    def __init__(
+        self, name: str, app: Any, server_name: str, diary: Diary, register: Callable[..., Any]
+    ) -> None:
+        super().__init__(name, app, server_name)
+        self._diary, self._register = diary, register
+        self._begin()
+
+    @property
+    def acts(self) -> Mapping[str, Callable[[], None]]:
+        """What a control panel offers for it besides the usual."""
+        return {"stop": self.stop}
+
+    def kill(self) -> None:
+        """Crash, and the heartbeats with it; the registry is not told."""
+        self._registration.kill()
+        super().kill()
+        self._diary.note(self.name, "killed")
+
+    def stop(self) -> None:
+        """Deregister, then let the requests in flight finish, and end."""
+        self._registration.stop()
+        super().stop()
+        self._diary.note(self.name, "stopped")
+
+    def revive(self) -> None:
+        """Start again at the same address and register; nothing happens to one that runs."""
+        if self.state == "down":
+            super().revive()
+            self._begin()
+
+    def _begin(self) -> None:
+        self._registration = start(self._register(self), f"registration-{self._server_name}", 0)
+        self._diary.note(self.name, "up")
+
+
+class RegisteredFleet(Fleet):
+    """A fleet whose instances register themselves as `service` with the agent at `consul`.
+
+    `options` are those of `ConsulRegistrar`. What becomes of the instances is noted in `diary`.
+    """
+
+    def __init__(
+        self,
+        make_app: Callable[[str], Any],
+        consul: str,
+        service: str,
+        names: Sequence[str] = ("a", "b", "c"),
+        *,
+        diary: Diary | None = None,
+        **options: Any,
+    ) -> None:
+        def register(each: FleetInstance) -> Registration:
+            return Registration(consul, service, each.address, id=each.name, **options)
+
+        self.diary = diary or Diary()
+        self._instances: dict[str, Any] = {
+            n: RegisteredInstance(n, make_app(n), f"{service}-{n}", self.diary, register)
+            for n in names
+        }
+
+    def stop(self) -> None:
+        """Deregister all instances, then stop them, all at the same time."""
+        stop_together(instance._registration for instance in self._instances.values())
+        super().stop()
+
+
+class Watch(Server):
+    """What a client knows of a service: call it for the instances it would choose from.
+
+    `factory` connects an instance, `options` are those of `ConsulInstancer`. Who comes and goes
+    is noted in `diary`, in a row such as "a, for the client".
+    """
+
+    def __init__(
+        self,
+        consul: str,
+        service: str,
+        factory: Factory,
+        diary: Diary | None = None,
+        **options: Any,
+    ) -> None:
+        super().__init__(f"watch of {service}")
+        self._consul, self._service, self._options = consul, service, options
+        self._factory, self._diary = factory, diary or Diary()
+        self._known: set[str] = set()
+        start(self, f"watch of {service}", 0)
+
+    def __call__(self) -> Sequence[Instance]:
+        """The instances the client knows; the same tuple until they change."""
+        return self._endpointer()
+
+    async def _start(self, port: int) -> None:
+        self._client: httpx.AsyncClient = consul_client(self._consul)
+        self._instancer = ConsulInstancer(self._client, self._service, **self._options)
+        self._endpointer = Endpointer(self._instancer, self._factory)
+        self._instancer.register(self._note)
+        await self._endpointer.heard()
+
+    async def _stop(self, drain_seconds: float) -> None:
+        await self._kill()
+
+    async def _kill(self) -> None:
+        self._instancer.stop()
+        await self._client.aclose()
+
+    def _note(self, event: Event) -> None:
+        if event.error is None:
+            there = {each.id for each in event.instances}
+            self._known |= there
+            for name in self._known:
+                self._diary.note(f"{name}, for the client", "listed" if name in there else "gone")
+
+
+class Seen:
+    """An instance as a control panel shows it: its state, and whether the client lists it."""
+
+    def __init__(self, instance: Any, watch: Watch) -> None:
+        self._instance, self._watch = instance, watch
+
+    @property
+    def state(self) -> str:
+        """Such as "down, listed"."""
+        listed = any(each.id == self._instance.name for each in self._watch())
+        return f"{self._instance.state}, {'listed' if listed else 'gone'}"
+
+    def revive(self) -> None:
+        """Be up and as fast as before."""
+        self._instance.recover()
+        self._instance.revive()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._instance, name)

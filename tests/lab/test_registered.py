@@ -1,0 +1,81 @@
+"""A fleet that registers itself, the client that watches it, and a wire that can be cut."""
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator
+
+import httpx
+import pytest
+
+from course_lib.discovery.consul_http import consul_client
+from course_lib.lab.launch import serve
+from course_lib.lab.registered import Diary, RegisteredFleet, Seen, Watch
+from course_lib.lab.wire import Wire
+from course_lib.stand_ins import ConsulAgent
+from tests.lab.apps import App
+
+
+def soon(condition: Callable[[], bool], seconds: float = 5.0) -> bool:
+    end = time.monotonic() + seconds
+    while not condition() and time.monotonic() < end:
+        time.sleep(0.005)
+    return condition()
+
+
+@pytest.fixture
+def house() -> Iterator[tuple[RegisteredFleet, Watch]]:
+    diary = Diary()
+    with serve(ConsulAgent().app, "consul") as agent:
+        fleet = RegisteredFleet(App, agent.address, "users", "ab", diary=diary, ttl_seconds=0.6)
+        with fleet, Watch(agent.address, "users", lambda each: lambda _: each, diary) as watch:
+            yield fleet, watch
+
+
+def known(watch: Watch) -> str:
+    return "".join(each.id for each in watch())
+
+
+def test_a_stop_is_known_at_once_and_a_crash_when_the_ttl_is_over(house):
+    fleet, watch = house
+    assert soon(lambda: known(watch) == "ab")
+    fleet["b"].stop()
+    fleet["a"].kill()
+    assert soon(lambda: known(watch) == "a", 0.3)
+    assert Seen(fleet["a"], watch).state == "down, listed"
+    assert soon(lambda: known(watch) == "")
+    diary = fleet.diary
+    assert diary.when("a, for the client", "gone") > diary.when("b, for the client", "gone") + 0.2
+    assert [state for _, _, state in diary.rows()["b"]] == ["up", "stopped"]
+
+
+def test_who_is_revived_registers_again_at_the_same_address(house):
+    fleet, watch = house
+    address = fleet["a"].address
+    fleet["a"].kill()
+    assert soon(lambda: known(watch) == "b")
+    Seen(fleet["a"], watch).revive()
+    assert soon(lambda: known(watch) == "ab")
+    assert watch()[0].address == address
+    assert httpx.get(f"http://{address}").text == "a"
+
+
+def test_a_slow_instance_is_as_fast_as_before_when_it_is_revived(house):
+    fleet, watch = house
+    fleet["a"].slow_down(30)
+    assert Seen(fleet["a"], watch).state == "slow, listed"
+    Seen(fleet["a"], watch).revive()
+    assert fleet["a"].state == "up"
+
+
+async def test_a_cut_wire_breaks_who_waits_and_refuses_who_comes():
+    wire = Wire(ConsulAgent().app)
+    client = consul_client("agent", transport=wire)
+    waiting = asyncio.create_task(client.get("health/service/users?index=1&wait=1m"))
+    await asyncio.sleep(1)
+    wire.cut()
+    with pytest.raises(httpx.ConnectError):
+        await waiting
+    with pytest.raises(httpx.ConnectError):
+        await client.get("status/leader")
+    wire.restore()
+    assert (await client.get("status/leader")).is_success
