@@ -67,7 +67,7 @@ class Card:
     def _repr_html_(self) -> str:
         colour = _COLOURS.get(self.report.status, _FAILED)
         parts = [f"<strong>{escape(self.headline)}</strong>"]
-        parts += [f"<p>{_text(line)}</p>" for line in self.report.message.splitlines()]
+        parts += [f"<p>{with_code(line)}</p>" for line in self.report.message.splitlines()]
         if self.report.checks:
             rows = "".join(_check(check) for check in self.report.checks)
             parts.append(f'<ul style="list-style:none;padding-left:0;margin:.5em 0">{rows}</ul>')
@@ -93,12 +93,12 @@ def _check(check: Check) -> str:
     colour = _COLOURS.get(check.outcome, _FAILED)
     look = "display:inline-block;min-width:4em;text-align:center;margin:.1em .4em .1em 0"
     sign = f'<span style="border:1px solid {colour};border-radius:.3em;{look}">'
-    return f"<li>{sign}{_SIGNS[check.outcome]}</span> {_text(check.sentence)}</li>"
+    return f"<li>{sign}{_SIGNS[check.outcome]}</span> {with_code(check.sentence)}</li>"
 
 
 def _table(check: Check) -> str:
     rows = "".join(_row(label, text) for label, text in check.details)
-    caption = f'<caption style="text-align:left">{_text(check.sentence)}</caption>'
+    caption = f'<caption style="text-align:left">{with_code(check.sentence)}</caption>'
     return f'<table style="margin:0;color:inherit;font-size:inherit">{caption}{rows}</table>'
 
 
@@ -107,7 +107,7 @@ def _row(label: str, text: str) -> str:
     code = f'<code style="white-space:pre-wrap">{escape(text)}</code>'
     return (
         f'<tr><th scope="row" style="text-align:left;vertical-align:top">{escape(label)}</th>'
-        f'<td style="text-align:left">{_text(text) if prose else code}</td></tr>'
+        f'<td style="text-align:left">{with_code(text) if prose else code}</td></tr>'
     )
 
 
@@ -115,7 +115,7 @@ def _hints(task: Task) -> str:
     shown = ""
     for number in range(len(task.hints), 0, -1):
         label = f"Hint {number} of {len(task.hints)}"
-        shown = _details(label, f"<p>{_text(task.hints[number - 1])}</p>{shown}")
+        shown = _details(label, f"<p>{with_code(task.hints[number - 1])}</p>{shown}")
     return shown
 
 
@@ -127,7 +127,7 @@ def _pre(text: str) -> str:
     return f'<pre style="max-height:12em;overflow:auto">{escape(text)}</pre>'
 
 
-def _text(text: str) -> str:
+def with_code(text: str) -> str:
     """Escaped, with `code` between backticks."""
     pieces = escape(text).split("`")
     return "".join(f"<code>{p}</code>" if i % 2 else p for i, p in enumerate(pieces))

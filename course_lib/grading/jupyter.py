@@ -43,6 +43,8 @@ def start(browser: bool, port: int | None) -> NoReturn:
         options.append("--allow-root")
     ours = str(places.root() / "course_lib" / "lab" / "jupyter")  # alt texts for pictures
     os.environ["JUPYTER_PATH"] = os.pathsep.join(filter(None, [ours, os.getenv("JUPYTER_PATH")]))
+    bin = os.path.dirname(sys.executable)  # `course` in a terminal, `!course` in a cell
+    os.environ["PATH"] = os.pathsep.join(filter(None, [bin, os.getenv("PATH")]))
     os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"  # the kernel is this Python, not one of the user's
     os.chdir(places.workspace())
     os.execv(sys.executable, [sys.executable, "-m", "jupyterlab", *options])

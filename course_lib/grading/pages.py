@@ -51,7 +51,7 @@ class ProgressPage:
             f"<th scope='col'>{each}</th>" for each in ("lesson", "task", "name", "time", "state")
         )
         guesses = "".join(
-            f"<li>{escape(str(each['question']))}: {escape(str(each['guess']))}</li>"
+            f"<li>{escape(str(each['question']))}: {escape(_guess(each['guess']))}</li>"
             for each in self.data["predictions"]
         )
         predicted = f"<p>What you predicted:</p><ul>{guesses}</ul>" if guesses else ""
@@ -62,6 +62,10 @@ class ProgressPage:
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
         return {"text/plain": repr(self), "text/html": self._repr_html_()}
+
+
+def _guess(value: Any) -> str:
+    return f"{value:.12g}" if isinstance(value, float) else str(value)
 
 
 def progress_page() -> ProgressPage:

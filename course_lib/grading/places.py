@@ -17,6 +17,6 @@ def workspace() -> Path:
 
 
 def notebook(folder: Path, lesson: str) -> Path | None:
-    """The notebook `LESSON-topic.ipynb` in `folder`, or None."""
-    found = sorted(folder.glob(f"{lesson}-*.ipynb"))
+    """The notebook `LESSON-topic.ipynb` in `folder`, not a `-Copy1` of it; None without one."""
+    found = sorted(folder.glob(f"{lesson}-*.ipynb"), key=lambda path: (len(path.name), path))
     return next((path for path in found if not path.stem.endswith(".new")), None)

@@ -3,10 +3,10 @@
 Plain HTML (`details`), so it needs no kernel, no script, and works with a keyboard.
 """
 
-from html import escape
 from typing import Any
 
 from course_lib.grading import tasks
+from course_lib.grading.card import with_code
 from course_lib.grading.tasks import Question
 
 
@@ -41,12 +41,12 @@ def quiz(lesson: str) -> Quiz:
 
 def _question(number: int, each: Question) -> str:
     options = "".join(
-        f'<details style="margin:.2em 0 .2em 1em"><summary style="cursor:pointer">{escape(text)}'
+        f'<details style="margin:.2em 0 .2em 1em"><summary style="cursor:pointer">{with_code(text)}'
         f'</summary><p style="margin:.2em 0 .6em 1.2em"><strong>{_verdict(index, each)}</strong> '
-        f"{escape(each.explain[index])}</p></details>"
+        f"{with_code(each.explain[index])}</p></details>"
         for index, text in enumerate(each.options)
     )
-    return f'<p style="margin:.8em 0 .2em">{number}. {escape(each.question)}</p>{options}'
+    return f'<p style="margin:.8em 0 .2em">{number}. {with_code(each.question)}</p>{options}'
 
 
 def _verdict(index: int, each: Question) -> str:

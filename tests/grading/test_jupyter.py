@@ -7,6 +7,7 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from course_lib.grading import jupyter, places, workspace
@@ -31,6 +32,8 @@ def test_a_second_lab_tells_where_the_first_one_runs(
         assert url is not None and "token=" in url
         assert url in capsys.readouterr().out
         assert (places.workspace() / "exercises/9.1-sample.ipynb").exists()
+        first = psutil.Process(lab.pid).environ()["PATH"].split(os.pathsep)[0]
+        assert first == str(Path(sys.executable).parent), "`!course` in a cell finds the command"
     finally:
         os.killpg(lab.pid, signal.SIGKILL)
         lab.wait()

@@ -8,9 +8,9 @@ import pytest
 from nbclient import NotebookClient
 
 from course_lib.grading.card import Card
-from course_lib.grading.quizzes import quiz
+from course_lib.grading.quizzes import Quiz, quiz
 from course_lib.grading.report import Check, Report
-from course_lib.grading.tasks import find
+from course_lib.grading.tasks import Question, find
 
 GOOD = """%%task double
 def double(number):
@@ -87,5 +87,7 @@ def test_a_quiz_lists_its_options_and_hides_its_answers():
     asked = quiz("9.1")
     assert repr(asked) == "1. What is twice three?\n   - five\n   - six"
     assert "Three and three are six." in asked._repr_html_()
+    question = Question("`a` < `b`?", ("`yes`", "no"), 0, ("`a` is.", "It is."))
+    assert Quiz((question,))._repr_html_().count("<code>") == 4, "and <, outside of it, is escaped"
     with pytest.raises(ValueError, match="has no quiz"):
         quiz("9.9")

@@ -80,6 +80,9 @@ def test_predictions_are_numbers_or_one_of_the_choices(monkeypatch: pytest.Monke
 
 def test_the_page_tells_what_is_done():
     progress.Progress(places.workspace()).attempted("double", passed=True)
+    stored = {"question": "p95 in ms", "guess": 12.0}
+    progress.Progress(places.workspace()).update(lambda data: data["predictions"].append(stored))
     page = stored_page()
     assert "1 of 2 tasks passed" in repr(page)
+    assert "<li>p95 in ms: 12</li>" in page._repr_html_()
     assert "Double a number" in page._repr_html_()

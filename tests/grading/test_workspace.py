@@ -72,6 +72,13 @@ def test_an_update_never_overwrites_what_the_learner_changed(course: Path):
     assert places.notebook(places.workspace() / "exercises", "9.1") == mine
 
 
+def test_a_copy_the_learner_made_is_not_graded_in_place_of_the_notebook(course: Path):
+    workspace.lay()
+    mine = places.workspace() / NAME
+    shutil.copy(mine, mine.with_name("9.1-sample-Copy1.ipynb"))
+    assert places.notebook(mine.parent, "9.1") == mine
+
+
 def test_a_notebook_saved_half_way_counts_as_changed(course: Path):
     workspace.lay()
     mine = places.workspace() / NAME
