@@ -1,0 +1,537 @@
+"""Graders of the exercises to lesson 2.1, endpoint."""
+
+import asyncio
+import json
+import re
+from dataclasses import dataclass
+
+import pytest
+
+from course_lib.errors import (
+    CallError,
+    Conflict,
+    Internal,
+    InvalidRequest,
+    NotFound,
+    RateLimited,
+    Unavailable,
+)
+from course_lib.grading.checks import CheckFailed, ensure, expect, raises
+from course_lib.shop.orders import Item, PlaceOrder
+from course_lib.shop.users import CreateUser, GetUser
+
+# endpoint_of
+
+
+@dataclass(frozen=True)
+class Backwards:
+    """The fields of CreateUser in the other order."""
+
+    age: int
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Slotted:
+    """A request without a `__dict__`."""
+
+    user_id: int
+
+
+async def create_user(name, age):
+    return f"{name}, {age}"
+
+
+async def get_user(user_id):
+    await asyncio.sleep(1)
+    if user_id == 7:
+        raise NotFound("no user 7")
+    return f"user {user_id}"
+
+
+async def call_endpoint(answer, method, request, call):
+    """The answer of the learner's endpoint; what it raises by mistake becomes words."""
+    try:
+        return await answer.endpoint_of(method)(request)
+    except (TypeError, AttributeError) as error:
+        raise CheckFailed(
+            "Go through dataclasses.fields(request), and read each with getattr.",
+            call=call,
+            got=f"{type(error).__name__}: {error}",
+            expected="an answer",
+        ) from error
+
+
+@pytest.mark.task("endpoint_of")
+async def test_calls_the_method_with_the_fields(answer):
+    """The method gets the fields of the request, and its answer comes back."""
+    call = 'endpoint_of(create_user)(CreateUser("Ada", 36))'
+    got = await call_endpoint(answer, create_user, CreateUser("Ada", 36), call)
+    expect(got, "Ada, 36", call, "Return what the method returned.")
+
+
+@pytest.mark.task("endpoint_of")
+async def test_goes_by_name(answer):
+    """The order of the fields does not matter."""
+    call = 'endpoint_of(create_user) of a request with age=36, name="Ada", in this order'
+    got = await call_endpoint(answer, create_user, Backwards(36, "Ada"), call)
+    expect(got, "Ada, 36", call, "Pass the fields by name, not by position.")
+
+
+@pytest.mark.task("endpoint_of")
+async def test_leaves_what_is_inside_as_it_is(answer):
+    """A field that holds dataclasses arrives as it was."""
+
+    async def place_order(user_id, items):
+        return items
+
+    items = (Item("tea", 2), Item("cup", 1))
+    call = "the items that place_order got"
+    got = await call_endpoint(answer, place_order, PlaceOrder(1, items), call)
+    expect(got, items, call, "`asdict` turns what is inside into dictionaries as well.")
+
+
+@pytest.mark.task("endpoint_of")
+async def test_takes_any_dataclass(answer):
+    """A request with slots has no `__dict__`, and is a dataclass all the same."""
+    call = "endpoint_of(get_user) of a dataclass with slots"
+    got = await call_endpoint(answer, get_user, Slotted(1), call)
+    expect(got, "user 1", call, "Not every object has a `__dict__`.")
+
+
+@pytest.mark.task("endpoint_of")
+async def test_errors_pass(answer):
+    """What the method raises, the endpoint raises."""
+    call = "endpoint_of(get_user) of user 7"
+    with raises(NotFound, call=call, names="no user 7", why="Let errors pass."):
+        await call_endpoint(answer, get_user, GetUser(7), call)
+
+
+# order_routes
+
+OPERATIONS = ("list_orders", "place_order", "get_order", "set_address", "cancel_order")
+REPEATED = ("GET", "PUT", "DELETE")
+VERBS = "get|list|read|fetch|place|create|add|new|set|update|change|put|cancel|delete|remove"
+
+
+def routes_of(answer):
+    """The learner's routes, once they have the right form."""
+    routes = answer.order_routes()
+    good = isinstance(routes, dict) and sorted(routes) == sorted(OPERATIONS)
+    good = good and all(
+        isinstance(pair, tuple | list)
+        and len(pair) == 2
+        and pair[0] in ("GET", "POST", "PUT", "PATCH", "DELETE")
+        and str(pair[1]).startswith("/")
+        for pair in routes.values()
+    )
+    ensure(
+        good,
+        "Return a dict with the five operations, each with a pair of method and path.",
+        call="order_routes()",
+        got=repr(routes),
+        expected="{'list_orders': ('GET', '/...'), ...}",
+    )
+    return routes
+
+
+class Orders:
+    """What the order service would do behind these routes."""
+
+    def __init__(self, routes):
+        self.routes, self.addresses = routes, {1: "home"}
+
+    def request(self, method, path):
+        for name, route in self.routes.items():
+            pattern = re.sub(r"\\\{\w+\\\}", r"[^/]+", re.escape(route[1]))
+            if method == route[0] and re.fullmatch(pattern, path):
+                self.do(name)
+                return
+
+    def do(self, name):
+        if name == "place_order":
+            self.addresses[len(self.addresses) + 1] = "home"
+        elif name == "set_address":
+            self.addresses[1] = "work"
+        elif name == "cancel_order":
+            self.addresses.pop(1, None)
+
+
+def path_of_first(path):
+    return re.sub(r"\{\w+\}", "1", path)
+
+
+def on_a_bad_line(routes, name, lost):
+    """What is left when the first request, or its answer, is lost and the client does its best."""
+    orders = Orders(routes)
+    method, path = routes[name]
+    if lost == "answer":
+        orders.request(method, path_of_first(path))
+    if method in REPEATED:
+        orders.request(method, path_of_first(path))
+    return orders.addresses
+
+
+@pytest.mark.task("order_routes")
+def test_every_operation_has_a_route_of_its_own(answer):
+    """No two operations share both method and path."""
+    routes = routes_of(answer)
+    pairs = {(method, re.sub(r"\{\w+\}", "{}", path)) for method, path in routes.values()}
+    ensure(
+        len(pairs) == len(OPERATIONS),
+        "When two operations have the same method and path, only one of them can be reached.",
+        call="order_routes()",
+        got=f"{len(pairs)} different routes",
+        expected="five different routes",
+    )
+
+
+@pytest.mark.task("order_routes")
+def test_one_order_is_named_in_the_path(answer):
+    """Operations on one order have its number in the path, the others do not."""
+    routes = routes_of(answer)
+    named = [name for name in OPERATIONS if "{order_id}" in routes[name][1]]
+    expect(
+        named,
+        ["get_order", "set_address", "cancel_order"],
+        "the operations with {order_id} in their path",
+        "The path names the thing. Before an order is placed it has no number.",
+    )
+
+
+@pytest.mark.task("order_routes")
+def test_a_crawler_does_no_harm(answer):
+    """A GET to every path changes nothing."""
+    routes = routes_of(answer)
+    orders = Orders(routes)
+    for _, path in routes.values():
+        orders.request("GET", path_of_first(path))
+    expect(
+        orders.addresses,
+        {1: "home"},
+        "the orders and their addresses after a GET to every path",
+        "Crawlers, link previews and caches send GET as they like. It must only read.",
+    )
+
+
+@pytest.mark.task("order_routes")
+def test_reading_is_a_get(answer):
+    """What only reads is a GET."""
+    routes = routes_of(answer)
+    methods = [routes[name][0] for name in ("list_orders", "get_order")]
+    expect(
+        methods,
+        ["GET", "GET"],
+        "the methods of list_orders and get_order",
+        "Only a GET may be cached, followed as a link, and repeated without a thought.",
+    )
+
+
+@pytest.mark.task("order_routes")
+def test_a_lost_request_is_repeated(answer):
+    """When the request to set an address or to cancel is lost, the client may repeat it."""
+    for name, left in (("set_address", {1: "work"}), ("cancel_order", {})):
+        expect(
+            on_a_bad_line(routes_of(answer), name, "request"),
+            left,
+            f"the orders after {name}, whose first request was lost",
+            "Doing it twice leaves what doing it once leaves, so choose a method that the client "
+            "may repeat.",
+        )
+
+
+@pytest.mark.task("order_routes")
+def test_no_order_is_placed_twice(answer):
+    """When the answer to placing an order is lost, there is one new order all the same."""
+    expect(
+        len(on_a_bad_line(routes_of(answer), "place_order", "answer")) - 1,
+        1,
+        "the number of new orders after place_order, whose answer was lost",
+        "The service picks the number, so each repeat is one more order. Choose the method that "
+        "the client does not repeat.",
+    )
+
+
+@pytest.mark.task("order_routes")
+def test_paths_name_things(answer):
+    """A path names a thing; what is done to it is the method's to say."""
+    verbs = [
+        word
+        for _, path in routes_of(answer).values()
+        for word in re.findall(r"[a-z]+", re.sub(r"\{\w+\}", "", path.lower()))
+        if re.fullmatch(VERBS, word)
+    ]
+    expect(verbs, [], "the verbs in your paths", "The method is the verb, the path the noun.")
+
+
+# new_user_from
+
+
+def refused(answer, body, begins, why=""):
+    """Fail unless this body raises InvalidRequest with a message that begins so."""
+    call = f"new_user_from({body!r})"
+    with raises(InvalidRequest, call=call, why=why) as refusal:
+        answer.new_user_from(body)
+    ensure(
+        str(refusal.error).startswith(begins),
+        "The message begins with the field, or with `body`, and a colon.",
+        call=call,
+        got=f"the message {str(refusal.error)!r}",
+        expected=f"a message that begins with {begins!r}",
+    )
+
+
+def body_of(**given):
+    return json.dumps(given).encode()
+
+
+@pytest.mark.task("new_user_from")
+def test_reads_a_good_body(answer):
+    """A good body gives the request, at both ends of what is allowed."""
+    for name, age in (("Ada", 36), ("A", 0), ("A" * 100, 150)):
+        call = f"new_user_from of a name of {len(name)} characters and the age {age}"
+        expect(answer.new_user_from(body_of(name=name, age=age)), CreateUser(name, age), call)
+
+
+@pytest.mark.task("new_user_from")
+def test_an_age_is_an_integer(answer):
+    """Text, fractions and null are no age."""
+    for age in ("36", 36.0, None, [36]):
+        why = "Take JSON as it is, convert nothing."
+        refused(answer, body_of(name="Ada", age=age), "age:", why)
+
+
+@pytest.mark.task("new_user_from")
+def test_true_is_no_age(answer):
+    """`true` is not the age of one year."""
+    why = "In Python, True is an int: isinstance(True, int). Look at type(age)."
+    refused(answer, b'{"name": "Ada", "age": true}', "age:", why)
+
+
+@pytest.mark.task("new_user_from")
+def test_a_name_is_a_short_string(answer):
+    """Numbers, empty text and novels are no name."""
+    for name in (7, "", "A" * 101, None):
+        refused(answer, body_of(name=name, age=36), "name:", "A name has 1 to 100 characters.")
+
+
+@pytest.mark.task("new_user_from")
+def test_an_age_is_between_0_and_150(answer):
+    """Nobody is -1 or 151."""
+    for age in (-1, 151):
+        refused(answer, body_of(name="Ada", age=age), "age:", "An age is from 0 to 150.")
+
+
+@pytest.mark.task("new_user_from")
+def test_names_what_is_missing(answer):
+    """A field that is missing is named."""
+    for given, missing in (({"name": "Ada"}, "age:"), ({"age": 36}, "name:")):
+        refused(answer, body_of(**given), missing, "A missing field raises KeyError by itself.")
+
+
+@pytest.mark.task("new_user_from")
+def test_names_what_nobody_knows(answer):
+    """A field that nobody knows is refused by its name."""
+    why = "Otherwise a typing mistake in a field is accepted in silence."
+    refused(answer, body_of(name="Ada", age=36, admin=True), "admin:", why)
+
+
+@pytest.mark.task("new_user_from")
+def test_refuses_what_is_no_object(answer):
+    """What is no JSON object is refused as a whole."""
+    for body in (b"", b"{", b"[]", b"null", b'"Ada"'):
+        refused(answer, body, "body:", "Not all JSON is an object, and not all bytes are JSON.")
+
+
+@pytest.mark.task("new_user_from")
+def test_refuses_what_is_no_text(answer):
+    """Bytes that are not UTF-8 are refused in the same way."""
+    why = "json.loads raises UnicodeDecodeError here. It is a ValueError, as JSONDecodeError is."
+    refused(answer, b'{"name": "\xff", "age": 36}', "body:", why)
+
+
+# answer_of
+
+PAGE = b"<html><h1>502 Bad Gateway</h1></html>"
+
+
+def envelope(code, data=None, message=""):
+    return json.dumps({"code": code, "data": data, "message": message}).encode()
+
+
+def raised_by(answer, status, body, error, why, names=""):
+    """Fail unless answer_of raises this error."""
+    with raises(error, call=f"answer_of({status}, {body!r})", names=names, why=why):
+        answer.answer_of(status, body)
+
+
+@pytest.mark.task("answer_of")
+def test_a_good_answer_is_its_data(answer):
+    """A good answer gives its data, also when there is not much of it."""
+    for data in ({"name": "Ada"}, [], 0, None, False):
+        body = envelope(200, data, "ok")
+        call = f"answer_of(200, {body!r})"
+        expect(answer.answer_of(200, body), data, call, "Return `data`, whatever it is.")
+
+
+@pytest.mark.task("answer_of")
+def test_every_2xx_is_good(answer):
+    """201 is a good answer as well."""
+    for status in (201, 202):
+        try:
+            got = answer.answer_of(status, envelope(status, 7, "ok"))
+        except CallError as error:
+            got = error
+        expect(got, 7, f"answer_of({status}, code {status} and data 7)", "Any 2xx is good.")
+
+
+@pytest.mark.task("answer_of")
+def test_a_failed_answer_is_its_error(answer):
+    """An answer that says it failed raises the error of its status, with its message."""
+    why = "error_from(None, message, http_status=status) makes the error; raise it."
+    failures = {404: NotFound, 400: InvalidRequest, 503: Unavailable, 429: RateLimited}
+    for status, error in failures.items():
+        raised_by(answer, status, envelope(status, None, "no user 7"), error, why, "no user 7")
+
+
+@pytest.mark.task("answer_of")
+def test_an_error_in_a_200_is_an_error(answer):
+    """A failure that came with status 200 is a failure."""
+    why = "The status says 200 and the envelope does not. Look at both."
+    for code, error in ((503, Unavailable), (404, NotFound)):
+        raised_by(answer, 200, envelope(code, None, "sorry"), error, why, "sorry")
+
+
+@pytest.mark.task("answer_of")
+def test_a_failed_status_counts_whatever_the_envelope_says(answer):
+    """A status of 503 is a failure, even with code 200 in the envelope."""
+    why = "A proxy on the way may have set the status. It is the one to believe when it says no."
+    raised_by(answer, 503, envelope(200, 7, "ok"), Unavailable, why)
+
+
+@pytest.mark.task("answer_of")
+def test_a_page_of_html_is_no_crash(answer):
+    """A page of HTML from a proxy becomes the error of its status."""
+    why = "It is not JSON, and the status says enough. Do not let json.loads decide."
+    for status in (502, 503):
+        raised_by(answer, status, PAGE, Unavailable, why)
+
+
+@pytest.mark.task("answer_of")
+def test_a_2xx_without_an_envelope_is_internal(answer):
+    """A 2xx without an envelope raises Internal."""
+    why = "JSON that is no object, or has no `code`, is no envelope either."
+    for body in (b"hello", b"", b"[]", b"null", b'{"name": "Ada"}'):
+        raised_by(answer, 200, body, Internal, why)
+
+
+# create_once
+
+
+@dataclass(frozen=True)
+class Order:
+    """What is ordered, and the key that the client made up."""
+
+    key: str | None
+    sku: str = "tea"
+
+
+class Shop:
+    """Places an order in two seconds; the first `failing` calls raise."""
+
+    def __init__(self, failing=0):
+        self.calls, self.failing = 0, failing
+
+    async def __call__(self, request):
+        self.calls += 1
+        number = self.calls
+        await asyncio.sleep(2)
+        if number <= self.failing:
+            raise Unavailable("the database does not answer")
+        return f"order {number} of {request.sku}"
+
+
+@pytest.mark.task("create_once")
+async def test_the_same_key_is_one_order(answer):
+    """A repeat with the same key gets the answer of the first."""
+    shop = Shop()
+    endpoint = answer.create_once(shop)
+    got = [await endpoint(Order("k1")) for _ in range(3)]
+    expect(got, ["order 1 of tea"] * 3, "three requests with the key k1, one after the other")
+    expect(shop.calls, 1, "how often `inner` was called")
+
+
+@pytest.mark.task("create_once")
+async def test_another_key_is_another_order(answer):
+    """Requests with different keys have nothing to do with each other."""
+    endpoint = answer.create_once(Shop())
+    got = [await endpoint(Order(key)) for key in ("k1", "k2")]
+    expect(got, ["order 1 of tea", "order 2 of tea"], "two requests with the keys k1 and k2")
+
+
+@pytest.mark.task("create_once")
+async def test_without_a_key_all_go_through(answer):
+    """Without a key, every request goes through."""
+    endpoint = answer.create_once(Shop())
+    got = [await endpoint(Order(None)) for _ in range(2)]
+    expect(got, ["order 1 of tea", "order 2 of tea"], "two requests whose key is None")
+
+
+@pytest.mark.task("create_once")
+async def test_two_at_the_same_time_are_one_order(answer):
+    """A repeat that arrives while the first is running waits for it."""
+    shop = Shop()
+    endpoint = answer.create_once(shop)
+    got = await asyncio.gather(endpoint(Order("k1")), endpoint(Order("k1")))
+    expect(
+        got,
+        ["order 1 of tea"] * 2,
+        "two requests with the key k1 at the same time",
+        "Remember that a call has begun, not only what it came to: keep its task.",
+    )
+
+
+@pytest.mark.task("create_once")
+async def test_a_failure_is_forgotten(answer):
+    """After an error, a repeat with the same key tries again."""
+    endpoint = answer.create_once(Shop(failing=1))
+    with raises(Unavailable, call="the first request with the key k1", why="Let errors pass."):
+        await endpoint(Order("k1"))
+    try:
+        got = await endpoint(Order("k1"))
+    except Unavailable as error:
+        got = error
+    expect(
+        got,
+        "order 2 of tea",
+        "the second request with the key k1, after the first failed",
+        "Nothing was created, so there is nothing to remember. Forget the key.",
+    )
+
+
+@pytest.mark.task("create_once")
+async def test_another_request_with_the_same_key_is_a_conflict(answer):
+    """A different request with a key that is taken raises Conflict."""
+    endpoint = answer.create_once(Shop())
+    await endpoint(Order("k1", "tea"))
+    call, why = "a request for a cup with the key of the tea", "Compare it with the first request."
+    with raises(Conflict, call=call, why=why):
+        await endpoint(Order("k1", "cup"))
+
+
+@pytest.mark.task("create_once")
+async def test_what_has_begun_goes_on(answer):
+    """When the first caller gives up after a second, a repeat gets the order that was begun."""
+    shop = Shop()
+    endpoint = answer.create_once(shop)
+    first = asyncio.create_task(endpoint(Order("k1")))
+    await asyncio.sleep(1)
+    first.cancel()
+    await asyncio.wait([first])
+    expect(
+        await endpoint(Order("k1")),
+        "order 1 of tea",
+        "a request with the key k1, after the first caller gave up",
+        "The caller is cancelled, the order must not be: run it in a task of its own, and wait "
+        "for that with asyncio.shield.",
+    )
