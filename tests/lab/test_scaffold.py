@@ -61,6 +61,15 @@ def test_its_wheel_holds_the_code_and_names_what_it_needs(project):
     assert "Requires-Dist: fastapi" in metadata
 
 
+def test_pip_builds_the_same_wheel(project):
+    ours = zipfile.ZipFile(project.build()).namelist()
+    pip = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-index", "."]
+    command = [*pip, "--no-build-isolation", "--wheel-dir", "by-pip"]
+    subprocess.run(command, cwd=project.folder, check=True, capture_output=True)
+    (theirs,) = project.folder.glob("by-pip/*.whl")
+    assert zipfile.ZipFile(theirs).namelist() == ours
+
+
 def test_as_one_program_and_as_services_it_answers_the_same(project, no_process_is_left):
     one, catalogue = project.start("everything"), project.start("catalogue")
     no_process_is_left += [one, catalogue]
