@@ -24,12 +24,14 @@ from course_lib.lab.traffic import Instance, Traffic
 FRAMES_WITHOUT_FRONT_END = 20
 _MARKS = {"up": "●", "starting": "○", "slow": "◐", "paused": "◌", "cut": "✂", "down": "✕"}
 
+Call = Callable[[], Awaitable[Any]]
+
 _active: "Panel | None" = None
 
 
 async def control_panel(
     instances: Mapping[str, Instance],
-    call: Callable[[], Awaitable[Any]],
+    call: Call | Mapping[str, Call],
     *,
     rate: int = 50,
     max_rate: int = 300,
@@ -41,13 +43,16 @@ async def control_panel(
 ) -> "Panel":
     """Show a panel over `instances`; `call()` is one request, sent `rate` times a second.
 
+    Calls by name (`{"in turn": ..., "by lot": ...}`) are chosen from a menu; it begins with the
+    first.
     `proxies` (by instance name, with `.cut()` and `.restore()`) add a button that cuts the wire.
     """
     global _active
     if _active is not None:
         await _active.stop("stopped: another panel has taken over")
-    traffic = Traffic(instances, call, rate=rate, rng=rng or Random(1))
-    panel = Panel(traffic, title, max_rate, slow_seconds, proxies or {}, idle_minutes * 60)
+    calls = call if isinstance(call, Mapping) else {"": call}
+    traffic = Traffic(instances, next(iter(calls.values())), rate=rate, rng=rng or Random(1))
+    panel = Panel(traffic, title, max_rate, slow_seconds, proxies or {}, idle_minutes * 60, calls)
     panel.show()
     if has_front_end():
         _active = panel
@@ -82,8 +87,9 @@ class Panel:
         slow_seconds: float,
         proxies: Mapping[str, Any],
         idle_seconds: float,
+        calls: Mapping[str, Call] | None = None,
     ) -> None:
-        self.traffic, self.title = traffic, title
+        self.traffic, self.title, self._calls = traffic, title, calls or {}
         self._slow_seconds, self._proxies = slow_seconds, proxies
         self._idle_seconds, self._touched = idle_seconds, time.monotonic()
         self._task: asyncio.Task[None] | None = None
@@ -102,7 +108,16 @@ class Panel:
         )
         self.load.observe(lambda change: self._set_rate(change["new"]), "value")
         rows = [self._row(name, instance) for name, instance in traffic.instances.items()]
-        self.box = _Box([*rows, self.load, self.status])
+        self.choice = ipywidgets.Dropdown(
+            options=list(self._calls),
+            description="balanced by",
+            style={"description_width": "initial"},
+            layout={"width": "28em"},
+        )
+        self.choice.add_class("panel-choice")
+        self.choice.observe(lambda change: self._choose(change["new"]), "value")
+        several = [self.choice] if len(self._calls) > 1 else []
+        self.box = _Box([*rows, *several, self.load, self.status])
         self.box.words = repr(self)
         self.figure = LiveFigure(self._draw, text=f"{title}: a live figure.", frames_per_second=2.5)
 
@@ -215,6 +230,10 @@ class Panel:
         self._touched = time.monotonic()
         self.traffic.rate = rate
 
+    def _choose(self, name: str) -> None:
+        self._touched = time.monotonic()
+        self.traffic.call = self._calls[name]
+
     def _refresh(self) -> None:
         for name, instance in self.traffic.instances.items():
             state, served = instance.state, instance.served
@@ -250,7 +269,8 @@ class Panel:
             "kill, revive, " + ("slow" if slow else "pause") + (", cut" if self._proxies else "")
         )
         names = ", ".join(self.traffic.instances)
-        return f"Control panel for {names}: {verbs}; load in requests/s."
+        menu = f"; a menu of {', '.join(self._calls)}" if len(self._calls) > 1 else ""
+        return f"Control panel for {names}: {verbs}; load in requests/s{menu}."
 
 
 class _Box(ipywidgets.VBox):
@@ -262,7 +282,8 @@ class _Box(ipywidgets.VBox):
     def controls(self) -> list[Any]:
         rows = [child for child in self.children if isinstance(child, ipywidgets.HBox)]
         buttons = [w for row in rows for w in row.children if isinstance(w, ipywidgets.Button)]
-        return buttons + [w for w in self.children if isinstance(w, ipywidgets.IntSlider)]
+        others = (ipywidgets.IntSlider, ipywidgets.Dropdown)
+        return buttons + [w for w in self.children if isinstance(w, others)]
 
     def __repr__(self) -> str:
         return self.words

@@ -19,6 +19,8 @@ EVERY_KIND: dict[str, Callable[[], plots.Picture]] = {
     "waterfall": lambda: plots.waterfall([("client", 0, 9), ("service", 2, 5, 1)], title="One"),
     "onion": lambda: plots.onion(["logging", "limit"], "endpoint", title="The onion"),
     "flow": lambda: plots.flow(["client", ["users", "orders"], "database"], title="The shop"),
+    "panels": lambda: plots.panels({"in turn": {"a": [(0, 3), (1, 9)]}}, title="All", y="queue"),
+    "heat": lambda: plots.heat({"equal": {"in turn": 90, "by lot": 0}}, title="Heat", unit="ms"),
     "traffic": lambda: plots.traffic([0, 1], {"a": [5, 6]}, [0, 50], title="Live"),
 }
 

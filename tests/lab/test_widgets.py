@@ -112,6 +112,18 @@ async def test_buttons_act_and_the_rows_say_so_in_words():
     assert f'data-served="{clerks["c"].served}"' in panel.served["c"].value
 
 
+async def test_of_several_calls_the_one_chosen_from_the_menu_is_sent():
+    clerks, _ = shop()
+    calls = {"to a": clerks["a"].answer, "to b": clerks["b"].answer}
+    panel = await widgets.control_panel(clerks, calls)
+    panel.choice.value = "to b"
+    served = clerks["a"].served
+    await panel.frame()
+    assert clerks["a"].served == served > 0
+    assert clerks["b"].served > 0
+    assert repr(panel).endswith("a menu of to a, to b.")
+
+
 async def test_what_goes_wrong_in_a_button_is_said_in_the_panel():
     clerks, traffic = shop()
     panel = await widgets.control_panel(clerks, traffic.call)

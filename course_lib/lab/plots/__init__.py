@@ -7,6 +7,7 @@ the measurement. This package is the only room that knows matplotlib, and it imp
 
 from course_lib.lab.plots.canvas import Picture
 from course_lib.lab.plots.diagrams import flow, onion
+from course_lib.lab.plots.grids import heat, panels
 from course_lib.lab.plots.live import LiveFigure
 from course_lib.lab.plots.measured import bars, histogram, latencies, lines
 from course_lib.lab.plots.spans import Span, Step, timeline, waterfall
@@ -19,10 +20,12 @@ __all__ = [
     "Step",
     "bars",
     "flow",
+    "heat",
     "histogram",
     "latencies",
     "lines",
     "onion",
+    "panels",
     "timeline",
     "traffic",
     "waterfall",

@@ -1,0 +1,85 @@
+"""Many measurements at once: small multiples on shared axes, and a table coloured by size."""
+
+import math
+from collections.abc import Mapping, Sequence
+
+from course_lib.lab.plots.canvas import COLOURS, LINE_STYLES, Canvas, Picture, rounded
+
+Points = Sequence[tuple[float, float]]
+
+
+def panels(
+    groups: Mapping[str, Mapping[str, Points]],
+    *,
+    title: str,
+    y: str,
+    x: str = "time (s)",
+    columns: int = 4,
+) -> Picture:
+    """A small picture of lines for each group, all to one scale: `{"random": {"a": [(0, 3)]}}`."""
+    rows = math.ceil(len(groups) / columns)
+    canvas = Canvas(title, 7.2, 1.3 + 1.6 * rows)
+    canvas.axes.remove()
+    all_axes = canvas.figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).flat
+    for axes, (group, series) in zip(all_axes, groups.items(), strict=False):
+        for i, (name, points) in enumerate(series.items()):
+            style = {"color": COLOURS[i % 7], "linestyle": LINE_STYLES[i % 7], "linewidth": 1.5}
+            axes.plot([p[0] for p in points], [p[1] for p in points], label=name, **style)
+        axes.set_title(group, fontsize=11)
+        axes.margins(x=0.01)
+        axes.set_ylim(bottom=0)
+    for axes in list(all_axes)[len(groups) :]:
+        axes.set_axis_off()
+    canvas.figure.supxlabel(x, fontsize=11.5)
+    canvas.figure.supylabel(y, fontsize=11.5)
+    first = next(iter(groups.values()), {})
+    look = {"color": COLOURS, "linestyle": LINE_STYLES}
+    canvas.legend(
+        handles=[_line(**{k: v[i % 7] for k, v in look.items()}) for i in range(len(first))],
+        labels=list(first),
+    )
+    said = [f"{len(groups)} small pictures; horizontal axis: {x}; vertical axis: {y}."]
+    said += [
+        f"{group}: at most "
+        + ", ".join(f"{name} {rounded(max(p[1] for p in pts))}" for name, pts in series.items())
+        + "."
+        for group, series in groups.items()
+    ]
+    return canvas.picture(said)
+
+
+def heat(table: Mapping[str, Mapping[str, float]], *, title: str, unit: str) -> Picture:
+    """Columns of numbers by row name, `{"equal": {"random": 140}}`; the darker, the larger.
+
+    Colours are logarithmic, so ten times as much is as visible at 10 as at 10,000.
+    """
+    from matplotlib.colors import LogNorm
+
+    names = list(dict.fromkeys(name for column in table.values() for name in column))
+    canvas = Canvas(title, 7.2, 1.5 + 0.36 * len(names))
+    axes = canvas.axes
+    values = [[column.get(name, math.nan) for column in table.values()] for name in names]
+    known = [value for row in values for value in row if value > 0]
+    norm = LogNorm(min(known), max(known))
+    axes.imshow(values, cmap="Blues", norm=norm, aspect="auto")
+    for row, cells in enumerate(values):
+        for place, value in enumerate(cells):
+            colour = "white" if value > 0 and norm(value) > 0.55 else "black"
+            axes.text(place, row, rounded(value), ha="center", va="center", color=colour)
+    axes.set_xticks(range(len(table)), list(table))
+    axes.set_yticks(range(len(names)), names)
+    axes.tick_params(length=0)
+    axes.grid(False)
+    axes.set_xlabel(unit)
+    said = [f"A table; each number: {unit}."]
+    said += [
+        f"{column}: " + ", ".join(f"{name} {rounded(v)}" for name, v in cells.items()) + "."
+        for column, cells in table.items()
+    ]
+    return canvas.picture(said)
+
+
+def _line(**style: object) -> object:
+    from matplotlib.lines import Line2D
+
+    return Line2D([], [], linewidth=2.2, **style)  # type: ignore[arg-type]
