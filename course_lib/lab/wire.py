@@ -22,14 +22,16 @@ class Wire(httpx.AsyncBaseTransport):
         self._cut.clear()
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Pass the request on; raises ConnectError when the wire is cut before the answer."""
+        """Pass the request on; raises ConnectError or ReadError when the wire is cut."""
+        if self._cut.is_set():
+            raise httpx.ConnectError("the wire is cut")
         way = httpx.ASGITransport(app=self.app)
         answer = asyncio.ensure_future(way.handle_async_request(request))
         cut = asyncio.ensure_future(self._cut.wait())
         try:
             await asyncio.wait((answer, cut), return_when=asyncio.FIRST_COMPLETED)
             if self._cut.is_set():
-                raise httpx.ConnectError("the wire is cut")
+                raise httpx.ReadError("the wire was cut")
             return answer.result()
         finally:
             answer.cancel()

@@ -73,9 +73,10 @@ async def test_a_cut_wire_breaks_who_waits_and_refuses_who_comes():
     waiting = asyncio.create_task(client.get("health/service/users?index=1&wait=1m"))
     await asyncio.sleep(1)
     wire.cut()
-    with pytest.raises(httpx.ConnectError):
+    with pytest.raises(httpx.ReadError):
         await waiting
     with pytest.raises(httpx.ConnectError):
-        await client.get("status/leader")
+        await client.put("kv/sent", content=b"1")
     wire.restore()
     assert (await client.get("status/leader")).is_success
+    assert (await client.get("kv/sent")).status_code == 404
