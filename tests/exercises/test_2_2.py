@@ -1,0 +1,400 @@
+"""Graders of the exercises to lesson 2.2, service."""
+
+import asyncio
+from dataclasses import dataclass, replace
+
+import grpc
+import pytest
+
+from course_lib.errors import (
+    Conflict,
+    DeadlineExceeded,
+    InvalidRequest,
+    NotFound,
+    Overloaded,
+    Unauthenticated,
+    Unavailable,
+)
+from course_lib.grading.checks import ensure, expect, raises
+from course_lib.lab.launch import serve_grpc
+from course_lib.shop import shop_pb2, shop_pb2_grpc
+from course_lib.shop.users import with_demo_users
+
+# sell
+
+
+@dataclass(frozen=True)
+class Product:
+    sku: str
+    stock: int
+
+
+class Shelf:
+    """A table that lets others run while it works, as a database does."""
+
+    def __init__(self, stock):
+        self.rows = {"pen": Product("pen", stock)}
+
+    async def get(self, key):
+        await asyncio.sleep(0.01)
+        return self.rows.get(key)
+
+    async def change(self, key, change):
+        """Try again when somebody else was quicker."""
+        while (old := self.rows.get(key)) is not None:
+            new = change(old)
+            await asyncio.sleep(0.01)
+            if self.rows[key] is old:
+                self.rows[key] = new
+                return new
+        return None
+
+
+class BusyShelf(Shelf):
+    """Somebody else is always quicker, once."""
+
+    async def change(self, key, change):
+        if key in self.rows:
+            change(self.rows[key])
+            self.rows[key] = replace(self.rows[key])
+        return await super().change(key, change)
+
+
+@pytest.mark.task("sell")
+async def test_takes_from_the_stock(answer):
+    """Of 5 pens, 2 are sold: 3 are left."""
+    shelf = Shelf(5)
+    sold = await answer.sell(shelf, "pen", 2, lambda quantity: None)
+    expect(sold, Product("pen", 3), 'await sell(table, "pen", 2, ship) of 5', "Return the product.")
+    expect(shelf.rows["pen"].stock, 3, "the stock after selling 2 of 5", "Keep it in the table.")
+
+
+@pytest.mark.task("sell")
+async def test_refuses_more_than_there_is(answer):
+    """Of 5 pens, 6 cannot be sold, and 5 are left."""
+    shelf, call = Shelf(5), 'await sell(table, "pen", 6, ship) of 5'
+    with raises(Conflict, call=call, names="pen", why="The stock is not enough."):
+        await answer.sell(shelf, "pen", 6, lambda quantity: None)
+    expect(shelf.rows["pen"].stock, 5, f"the stock after {call}", "Change nothing.")
+
+
+@pytest.mark.task("sell")
+async def test_refuses_what_there_is_not(answer):
+    """There is no lamp to sell."""
+    why = "`table.get` and `table.change` return None when there is no such product."
+    with raises(NotFound, call='await sell(table, "lamp", 1, ship)', names="lamp", why=why):
+        await answer.sell(Shelf(5), "lamp", 1, lambda quantity: None)
+
+
+@pytest.mark.task("sell")
+async def test_the_last_pen_is_sold_once(answer):
+    """Ten customers at once want one of three pens: three get one."""
+    shelf = Shelf(3)
+    calls = [answer.sell(shelf, "pen", 1, lambda quantity: None) for _ in range(10)]
+    results = await asyncio.gather(*calls, return_exceptions=True)
+    sold = sum(not isinstance(result, Exception) for result in results)
+    expect(
+        (sold, shelf.rows["pen"].stock),
+        (3, 0),
+        "ten customers at once, three pens: how many are sold, and the stock afterwards",
+        "While you wait for the table, others sell. What you read before is old by then: look at "
+        "the stock inside `change`, on the product it is given.",
+    )
+
+
+@pytest.mark.task("sell")
+async def test_ships_once_though_the_table_tries_again(answer):
+    """One sale ships once, even when the table has to call `change` twice."""
+    shipped = []
+    await answer.sell(BusyShelf(5), "pen", 2, shipped.append)
+    expect(
+        shipped,
+        [2],
+        "what was shipped when somebody else was quicker at first",
+        "`change` may be called more than once, so it must do nothing but compute. Ship when "
+        "`table.change` has returned.",
+    )
+
+
+@pytest.mark.task("sell")
+async def test_ships_nothing_without_a_sale(answer):
+    """What cannot be sold is not shipped."""
+    shipped = []
+    for shelf, sku in ((Shelf(1), "pen"), (Shelf(1), "lamp")):
+        with raises((Conflict, NotFound)[sku == "lamp"], call=f'sell(table, "{sku}", 2, ship)'):
+            await answer.sell(shelf, sku, 2, shipped.append)
+    why = "Ship after the stock has been taken, not before."
+    expect(shipped, [], "what was shipped when nothing could be sold", why)
+
+
+# fill_the_skeleton
+
+
+class Leaking:
+    """A service with a bug that knows a secret."""
+
+    async def get_user(self, user_id):
+        raise RuntimeError("cannot log in with password hunter2")
+
+    async def create_user(self, name, age):
+        raise RuntimeError("cannot log in with password hunter2")
+
+
+async def ask(answer, operation, request, service=None):
+    """The answer of a real server on loopback, or its status and details."""
+    servicer = answer.FilledUsers(service or with_demo_users())
+    with serve_grpc(
+        lambda server: shop_pb2_grpc.add_UsersServicer_to_server(servicer, server)
+    ) as server:
+        async with grpc.aio.insecure_channel(server.address) as channel:
+            method = getattr(shop_pb2_grpc.UsersStub(channel), operation)
+            try:
+                user = await method(request, timeout=5)
+            except grpc.aio.AioRpcError as error:
+                return error.code().name, error.details()
+            return user.user_id, user.name, user.age
+
+
+def get(user_id):
+    return "GetUser", shop_pb2.GetUserRequest(user_id=user_id)
+
+
+def create(name, age):
+    return "CreateUser", shop_pb2.CreateUserRequest(name=name, age=age)
+
+
+@pytest.mark.real_time
+@pytest.mark.task("fill_the_skeleton")
+async def test_gets_a_user(answer):
+    """GetUser answers with the user."""
+    expect(await ask(answer, *get(1)), (1, "Ada", 36), "GetUser(user_id=1) over gRPC")
+
+
+@pytest.mark.real_time
+@pytest.mark.task("fill_the_skeleton")
+async def test_creates_a_user(answer):
+    """CreateUser answers with the new user and its id."""
+    got = await ask(answer, *create("Zoë", 0))
+    expect(got, (6, "Zoë", 0), 'CreateUser(name="Zoë", age=0) over gRPC')
+
+
+@pytest.mark.real_time
+@pytest.mark.task("fill_the_skeleton")
+async def test_says_not_found(answer):
+    """A user who is not there is NOT_FOUND, with the message of the service."""
+    expect(
+        await ask(answer, *get(7)),
+        ("NOT_FOUND", "no user 7"),
+        "GetUser(user_id=7) over gRPC",
+        "There is no user 7, and the service says so. Turn NotFound into its status.",
+    )
+
+
+@pytest.mark.real_time
+@pytest.mark.task("fill_the_skeleton")
+async def test_says_invalid_argument(answer):
+    """An age of 200 is INVALID_ARGUMENT, with the message that names the field."""
+    expect(
+        await ask(answer, *create("Ada", 200)),
+        ("INVALID_ARGUMENT", "age: must be between 0 and 150, got 200"),
+        'CreateUser(name="Ada", age=200) over gRPC',
+        "The caller must change the request, and can only do that when told what is wrong.",
+    )
+
+
+@pytest.mark.real_time
+@pytest.mark.task("fill_the_skeleton")
+async def test_hides_what_is_not_for_callers(answer):
+    """A bug is INTERNAL and tells the caller nothing more."""
+    for operation in (get(1), create("Ada", 36)):
+        expect(
+            await ask(answer, *operation, service=Leaking()),
+            ("INTERNAL", "internal error"),
+            f"{operation[0]} over gRPC, of a service that raises RuntimeError",
+            "The text of an exception you do not know may hold anything. Send a text of your own.",
+        )
+
+
+# unsafe_numbers
+
+USER = {"user_id": (1, "int64"), "name": (2, "string"), "age": (3, "int32")}
+
+
+def but(**changes):
+    """The message with other fields; None takes one away."""
+    return {name: field for name, field in {**USER, **changes}.items() if field is not None}
+
+
+def judged(answer, new, expected, what, why, reserved=()):
+    got = answer.unsafe_numbers(dict(USER), new, set(reserved))
+    expect(got, expected, f"unsafe_numbers of user_id = 1, name = 2, int32 age = 3, {what}", why)
+
+
+@pytest.mark.task("unsafe_numbers")
+def test_what_is_new_is_safe(answer):
+    """A field with a number of its own is safe."""
+    new = but(email=(4, "string"))
+    judged(answer, new, [], "and then email = 4 is added", "Old clients skip what they don't know.")
+
+
+@pytest.mark.task("unsafe_numbers")
+def test_a_number_with_another_meaning_is_not(answer):
+    """Number 3, once the age and now points, is unsafe."""
+    new = but(age=None, points=(3, "int32"))
+    why = "Old clients go by the number. They will read points and take them for an age."
+    judged(answer, new, [3], "and then 3 is points", why)
+
+
+@pytest.mark.task("unsafe_numbers")
+def test_a_field_with_another_number_is_not(answer):
+    """Name and age, with their numbers exchanged, make both numbers unsafe."""
+    new = but(name=(3, "string"), age=(2, "int32"))
+    why = "Both names are still there, and an old client finds the wrong thing under each number."
+    judged(answer, new, [2, 3], "and then name is 3 and age is 2", why)
+
+
+@pytest.mark.task("unsafe_numbers")
+def test_another_encoding_is_not(answer):
+    """An int32 that becomes a sint32 or a string is unsafe."""
+    for kind in ("sint32", "string"):
+        why = f"Old clients decode an int32; what a {kind} encodes, they misread or skip."
+        judged(answer, but(age=(3, kind)), [3], f"and then age is a {kind}", why)
+
+
+@pytest.mark.task("unsafe_numbers")
+def test_a_wider_number_is_safe(answer):
+    """An int32 may become an int64."""
+    why = "The two are encoded in the same way, and what was sent before still fits."
+    judged(answer, but(age=(3, "int64")), [], "and then age is an int64", why)
+
+
+@pytest.mark.task("unsafe_numbers")
+def test_a_narrower_number_is_not(answer):
+    """An int64 may not become an int32."""
+    why = "Large ids would be cut off: only the other way round is allowed."
+    judged(answer, but(user_id=(1, "int32")), [1], "and then user_id is an int32", why)
+
+
+@pytest.mark.task("unsafe_numbers")
+def test_what_is_removed_must_be_reserved(answer):
+    """A number that is no longer used is unsafe, unless it is reserved."""
+    why = "Next year somebody will find number 3 free and use it."
+    judged(answer, but(age=None), [3], "and then age is removed", why)
+    why = "The compiler will let nobody use it again."
+    judged(answer, but(age=None), [], "and then age is removed and 3 reserved", why, reserved={3})
+
+
+# page_asked_for
+
+
+def asked(**fields):
+    given = ", ".join(f"{name}={value}" for name, value in fields.items())
+    message = shop_pb2.ListUsersRequest(**fields)
+    return message, f"page_asked_for(shop_pb2.ListUsersRequest({given}))"
+
+
+@pytest.mark.task("page_asked_for")
+def test_takes_what_is_given(answer):
+    """A limit of 10 after user 7 is (10, 7)."""
+    message, call = asked(limit=10, after=7)
+    expect(answer.page_asked_for(message), (10, 7), call)
+
+
+@pytest.mark.task("page_asked_for")
+def test_a_limit_that_is_not_given_is_50(answer):
+    """Without a limit it is 50."""
+    message, call = asked(after=7)
+    with_default = "A field that was not sent reads as 0. Ask `HasField` whether it was."
+    try:
+        got = answer.page_asked_for(message)
+    except InvalidRequest as error:
+        got = error
+    expect(got, (50, 7), call, with_default)
+
+
+@pytest.mark.task("page_asked_for")
+def test_a_limit_of_zero_is_a_mistake(answer):
+    """A limit of 0 that was given is refused."""
+    message, call = asked(limit=0)
+    why = "Here 0 was sent. Whoever sends it shall hear of it and not get 50 users."
+    with raises(InvalidRequest, call=call, names="limit", why=why):
+        answer.page_asked_for(message)
+
+
+@pytest.mark.task("page_asked_for")
+def test_a_limit_out_of_range_is_refused(answer):
+    """A limit of 1001, or of -1, is refused."""
+    for limit in (1001, -1):
+        message, call = asked(limit=limit)
+        with raises(InvalidRequest, call=call, names="limit", why="Allow 1 to 1000."):
+            answer.page_asked_for(message)
+
+
+@pytest.mark.task("page_asked_for")
+def test_the_bounds_are_allowed(answer):
+    """1 and 1000 are allowed."""
+    for limit in (1, 1000):
+        message, call = asked(limit=limit)
+        expect(answer.page_asked_for(message), (limit, 0), call)
+
+
+# availability_of
+
+
+def figure(answer, outcomes, expected, why=""):
+    within = None if expected is None else 1e-9
+    shown = ", ".join("None" if each is None else type(each).__name__ for each in outcomes)
+    call = f"availability_of([{shown}])"
+    expect(answer.availability_of(list(outcomes)), expected, call, why, within=within)
+
+
+@pytest.mark.task("availability_of")
+def test_what_returned_is_good(answer):
+    """Calls that returned are good."""
+    figure(answer, [None, None, None], 100.0)
+
+
+@pytest.mark.task("availability_of")
+def test_answers_are_good(answer):
+    """No such user, no permission, a conflict: the service is well."""
+    outcomes = [NotFound("no user 7"), Unauthenticated("who are you"), Conflict("taken"), None]
+    why = "An answer of no is an answer. Every error of `course_lib.errors` is Answer or Failure."
+    figure(answer, outcomes, 100.0, why)
+
+
+@pytest.mark.task("availability_of")
+def test_failures_are_not(answer):
+    """Overloaded, too late, nobody there: three of four calls failed."""
+    outcomes = [Overloaded("busy"), DeadlineExceeded("late"), Unavailable("gone"), None]
+    figure(answer, outcomes, 25.0, "The service could not do its work.")
+
+
+@pytest.mark.task("availability_of")
+def test_a_bug_is_a_failure_too(answer):
+    """An exception that is no CallError is a failure."""
+    why = "A bug raises what it likes. What is not an answer and did not return has failed."
+    figure(answer, [KeyError("age"), ConnectionResetError(), None, None], 50.0, why)
+
+
+@pytest.mark.task("availability_of")
+def test_what_the_caller_gave_up_does_not_count(answer):
+    """A call its caller gave up counts neither way."""
+    outcomes = [asyncio.CancelledError(), None, Unavailable("gone")]
+    figure(answer, outcomes, 50.0, "Two calls are left to count: one good, one failed.")
+
+
+@pytest.mark.task("availability_of")
+def test_nothing_to_count_is_no_figure(answer):
+    """Without a call to count there is no figure."""
+    for outcomes in ([], [asyncio.CancelledError()]):
+        try:
+            got = answer.availability_of(outcomes)
+        except ZeroDivisionError:
+            got = "ZeroDivisionError"
+        ensure(
+            got is None,
+            "A dashboard that shows 100 % while nobody can reach the service misleads everybody.",
+            call=f"availability_of({outcomes})",
+            got=repr(got),
+            expected="None",
+        )
