@@ -36,10 +36,10 @@ class Postgres:
         self.folder = Path(tempfile.mkdtemp(prefix="postgres-"))
         self.url = f"postgresql+asyncpg://shop@127.0.0.1:{port}/postgres"
         self._log = self.folder / "log"
-        self._as_user = _ordinary_user(self.folder)
         self._process: subprocess.Popen[bytes] | None = None
         atexit.register(self.stop)
         try:
+            self._as_user = _ordinary_user(self.folder)
             self._start(programs, port)
         except BaseException:
             self.stop()
@@ -101,7 +101,10 @@ def _ordinary_user(folder: Path) -> list[str]:
         user = pwd.getpwnam("postgres")
     except KeyError:
         user = pwd.getpwnam("nobody")
-    os.chown(folder, user.pw_uid, user.pw_gid)
+    try:
+        os.chown(folder, user.pw_uid, user.pw_gid)
+    except OSError:  # a namespace that maps no other user
+        raise RuntimeError("PostgreSQL does not run as root, and there is no other user") from None
     return ["setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups"]
 
 
