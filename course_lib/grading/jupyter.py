@@ -25,6 +25,11 @@ def first_page() -> str:
     return f"/tree/notebooks/{quote(path.name)}" if path else ""
 
 
+def _terminal() -> dict[str, list[str]]:
+    """A shell that is no login shell: /etc/profile would take `course` off the PATH again."""
+    return {"shell_command": [os.environ.get("SHELL") or "sh"]}
+
+
 def start(browser: bool, port: int | None) -> NoReturn:
     """Become JupyterLab; it takes the next free port when one is taken, and prints its address."""
     workspace.quieten_jupyterlab()
@@ -34,6 +39,7 @@ def start(browser: bool, port: int | None) -> NoReturn:
         "--ServerApp.log_level=WARN",
         "--LabApp.log_level=WARN",
         "--LabApp.extension_manager=readonly",  # the other one asks PyPI
+        f"--ServerApp.terminado_settings={_terminal()}",
     ]
     if not browser:
         options.append("--no-browser")
