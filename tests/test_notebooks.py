@@ -32,8 +32,10 @@ from course_lib.lab import leaks as _leaks
 _zmq.is_alive() or _zmq.start()
 _before = _leaks.snapshot()"""
 LOOK_AGAIN = """\
+from course_lib.grading.sandbox import shared as _grading
 from course_lib.lab import launch as _launch, processes as _processes
 from course_lib.transport import http_client as _http
+_grading.stop()
 _launch.stop_all()
 _processes.stop_all()
 await _http.close_connections()
