@@ -9,7 +9,7 @@ from course_lib.authoring.normal import read
 ROOT = Path(__file__).parents[1]
 FIRST, *ENTRIES = [cell.source for cell in read(ROOT / "notebooks" / "glossary.ipynb").cells]
 ENTRY = re.compile(
-    r"## (?P<term>[^\n]+)\n\n[^\n.]*[\u4e00-\u9fff][^\n.]*\. [^\n]+\.\n\n\[\d\.\d[^\]]*\]\([^)]+\.ipynb\)"
+    r"## [^\n]+\n\n[^\n.]*[\u4e00-\u9fff][^\n.]*\. [^\n]+\.\n\n\[\d\.\d[^\]]*\]\([^)]+\.ipynb\)"
 )
 
 
