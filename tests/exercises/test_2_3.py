@@ -1,0 +1,460 @@
+"""Graders of the exercises to lesson 2.3, transport."""
+
+import gzip
+import json
+
+import grpc
+import httpx
+import pytest
+
+from course_lib import errors
+from course_lib.errors import CallError, Conflict, Unavailable
+from course_lib.grading.checks import CheckFailed, ensure, expect
+from course_lib.lab.launch import on_lab, serve, serve_grpc
+from course_lib.shop.endpoints import user_endpoints
+from course_lib.shop.users import with_demo_users
+from course_lib.shop.users_grpc import add_users, grpc_user_client
+from course_lib.shop.users_http import http_user_client
+from course_lib.transport.http_client import close_connections
+
+SMALL = b'{"code":200,"data":{"user_id":1,"name":"Ada"},"message":"ok"}'
+LARGE = b"[" + b",".join([SMALL] * 100) + b"]"
+
+# gzip_if_it_pays
+
+
+def zipped(answer, body, accepts):
+    """What the learner's function returns, its shape checked."""
+    result = answer.gzip_if_it_pays(body, accepts)
+    size = f"{len(body):,} bytes"
+    call = f"gzip_if_it_pays({size}, {accepts!r})"
+    ensure(
+        isinstance(result, tuple) and len(result) == 2 and isinstance(result[1], bytes),
+        "Return a pair: the headers, and the bytes to send.",
+        call=call,
+        got=type(result).__name__,
+        expected="(dict, bytes)",
+    )
+    return *result, call
+
+
+@pytest.mark.task("gzip_if_it_pays")
+def test_a_large_answer_is_compressed(answer):
+    """A large answer is compressed, says so, and can be read again."""
+    headers, sent, call = zipped(answer, LARGE, "gzip, deflate, br")
+    why = "This client accepts gzip, and a hundred users compress well."
+    expect(headers.get("content-encoding"), "gzip", f"{call}, content-encoding", why)
+    try:
+        same = gzip.decompress(sent) == LARGE
+    except (OSError, EOFError):
+        same = False
+    ensure(same, "Send gzip.compress(body).", call=f"gzip.decompress of what {call} sends")
+
+
+@pytest.mark.task("gzip_if_it_pays")
+def test_a_small_answer_stays_as_it_is(answer):
+    """An answer that gzip would make larger is sent as it is."""
+    headers, sent, call = zipped(answer, SMALL, "gzip")
+    why = "Gzip has a head and a tail of its own; a small answer becomes larger with them."
+    expect(sent, SMALL, call, why)
+    expect(headers.get("content-encoding"), None, f"{call}, content-encoding", why)
+
+
+@pytest.mark.task("gzip_if_it_pays")
+@pytest.mark.parametrize("accepts", ["", "deflate, br", "identity"])
+def test_who_does_not_ask_gets_none(answer, accepts):
+    """A client that does not name gzip gets the plain answer."""
+    headers, sent, call = zipped(answer, LARGE, accepts)
+    expect((headers.get("content-encoding"), sent == LARGE), (None, True), f"{call}, as it is")
+
+
+@pytest.mark.task("gzip_if_it_pays")
+@pytest.mark.parametrize("accepts", ["gzip;q=0", "deflate, gzip; q=0"])
+def test_q_0_means_no(answer, accepts):
+    """`gzip;q=0` means no."""
+    headers, sent, call = zipped(answer, LARGE, accepts)
+    why = "The word gzip is in the header, and what it says is: anything but that."
+    expect((headers.get("content-encoding"), sent == LARGE), (None, True), f"{call}, as it is", why)
+
+
+@pytest.mark.task("gzip_if_it_pays")
+@pytest.mark.parametrize("accepts", ["GZIP", "gzip;q=0.5", "br;q=0, gzip"])
+def test_other_ways_to_say_yes(answer, accepts):
+    """Capitals, a lower preference, and a no to something else still mean yes."""
+    headers, _, call = zipped(answer, LARGE, accepts)
+    expect(headers.get("content-encoding"), "gzip", f"{call}, content-encoding")
+
+
+@pytest.mark.task("gzip_if_it_pays")
+@pytest.mark.parametrize("body, accepts", [(LARGE, "gzip"), (LARGE, ""), (SMALL, "gzip")])
+def test_caches_are_told(answer, body, accepts):
+    """Every answer says that it depends on accept-encoding."""
+    headers, _, call = zipped(answer, body, accepts)
+    why = "Without it a cache may hand the bytes made for one client to another, which cannot."
+    expect(headers.get("vary", "").lower(), "accept-encoding", f"{call}, vary", why)
+
+
+# two_doors
+
+
+def guard(calls, made):
+    """A `wrap` that writes down for which operations it was asked, and each call it saw."""
+
+    def wrap(operation):
+        made.append(operation)
+
+        def middleware(inner):
+            async def endpoint(request):
+                calls.append(operation)
+                return await inner(request)
+
+            return endpoint
+
+        return middleware
+
+    return wrap
+
+
+async def through(answer, use):
+    """Open the learner's doors, call `use(http client, gRPC client)`, and close them again."""
+    calls, made = [], []
+    service = with_demo_users()
+    doors = answer.two_doors(service, guard(calls, made))
+    ensure(
+        isinstance(doors, tuple) and len(doors) == 2 and all(map(callable, doors)),
+        "Return a pair: an application, and a function that takes a server.",
+        call="two_doors(service, wrap)",
+        got=repr(doors),
+        expected="(application, function)",
+    )
+    app, add = doors
+    with serve(app) as http, serve_grpc(add) as rpc:
+        async with grpc.aio.insecure_channel(rpc.address) as channel:
+            results = [
+                await outcome(use(client))
+                for client in (http_user_client(http.url), grpc_user_client(channel))
+            ]
+        await close_connections()
+    return results, calls, made
+
+
+async def outcome(call):
+    try:
+        return await call
+    except CallError as error:
+        return f"{type(error).__name__}: {error}"
+
+
+@pytest.mark.task("two_doors")
+@pytest.mark.real_time
+async def test_both_doors_answer(answer):
+    """Ada is found through both doors."""
+    results, _, _ = await through(answer, lambda client: client.get_user(1))
+    names = [getattr(result, "name", result) for result in results]
+    expect(names, ["Ada", "Ada"], "get_user(1) over HTTP and over gRPC")
+
+
+@pytest.mark.task("two_doors")
+@pytest.mark.real_time
+async def test_both_doors_say_no_alike(answer):
+    """A user who does not exist is NotFound through both doors."""
+    results, _, _ = await through(answer, lambda client: client.get_user(7))
+    expect(results, ["NotFound: no user 7"] * 2, "get_user(7) over HTTP and over gRPC")
+
+
+@pytest.mark.task("two_doors")
+@pytest.mark.real_time
+async def test_what_comes_in_by_one_door_is_seen_by_the_other(answer):
+    """Both doors lead to the same users."""
+    results, _, _ = await through(answer, lambda client: client.create_user("Tim", 40))
+    ids = [getattr(result, "user_id", result) for result in results]
+    expect(ids, [6, 7], "create_user('Tim', 40) over HTTP, then over gRPC: the ids")
+
+
+@pytest.mark.task("two_doors")
+@pytest.mark.real_time
+async def test_both_doors_are_guarded(answer):
+    """A call meets the middleware whichever door it takes."""
+    _, calls, _ = await through(answer, lambda client: client.get_user(1))
+    expect(
+        calls,
+        ["get_user", "get_user"],
+        "what the middleware saw of a call over HTTP and one over gRPC",
+        "A door without the middleware is a door without authentication and limit.",
+    )
+
+
+@pytest.mark.task("two_doors")
+@pytest.mark.real_time
+async def test_the_doors_share_one_guard(answer):
+    """`wrap` makes one middleware for an operation, and both doors use it."""
+    _, _, made = await through(answer, lambda client: client.get_user(1))
+    ensure(
+        len(made) == len(set(made)),
+        "Each call of wrap makes a new limit, so two of them let twice as much through. Make the "
+        "endpoints once and give them to both doors.",
+        call="how often wrap('get_user') was called",
+        got=str(made.count("get_user")),
+        expected="1",
+    )
+
+
+# is_failure
+
+
+def over_http(status):
+    request = httpx.Request("GET", "http://users/users/7")
+    response = httpx.Response(status, request=request)
+    return httpx.HTTPStatusError(str(status), request=request, response=response)
+
+
+def over_grpc(name):
+    nothing = grpc.aio.Metadata()
+    return grpc.aio.AioRpcError(grpc.StatusCode[name], nothing, nothing, details="no")
+
+
+def verdicts(answer, expected, why, *, http=(), rpc=()):
+    for status in http:
+        expect(answer.is_failure(over_http(status)), expected, f"is_failure(HTTP {status})", why)
+    for name in rpc:
+        expect(answer.is_failure(over_grpc(name)), expected, f"is_failure(gRPC {name})", why)
+
+
+@pytest.mark.task("is_failure")
+def test_answers_over_http(answer):
+    """Over HTTP, not found, conflict, invalid and forbidden are answers."""
+    why = "The service did its work. Such answers must never open a breaker."
+    verdicts(answer, False, why, http=(400, 401, 403, 404, 409, 422))
+
+
+@pytest.mark.task("is_failure")
+def test_answers_over_grpc(answer):
+    """Over gRPC the same are answers."""
+    names = "INVALID_ARGUMENT", "UNAUTHENTICATED", "PERMISSION_DENIED", "NOT_FOUND"
+    why = "The service did its work. The same event gets the same verdict as over HTTP."
+    verdicts(answer, False, why, rpc=(*names, "ALREADY_EXISTS", "FAILED_PRECONDITION"))
+
+
+@pytest.mark.task("is_failure")
+def test_failures_over_http(answer):
+    """Over HTTP, a status from 500 on is a failure."""
+    verdicts(answer, True, "The service could not do its work.", http=(500, 502, 503, 504))
+
+
+@pytest.mark.task("is_failure")
+def test_failures_over_grpc(answer):
+    """Over gRPC, unavailable, too late, broken and unknown are failures."""
+    names = "UNAVAILABLE", "DEADLINE_EXCEEDED", "INTERNAL", "UNKNOWN"
+    verdicts(answer, True, "The service could not do its work.", rpc=names)
+
+
+@pytest.mark.task("is_failure")
+def test_refused_for_load_is_a_failure_on_both(answer):
+    """Too many requests is a failure on both wires."""
+    why = "It begins with a 4, and yet the service did not do the work. The table knows it."
+    verdicts(answer, True, why, http=(429,), rpc=("RESOURCE_EXHAUSTED",))
+
+
+@pytest.mark.task("is_failure")
+def test_nobody_answered(answer):
+    """A connection that is refused, or breaks, is a failure."""
+    for error in (httpx.ConnectError("refused"), httpx.ReadError("broken")):
+        why = "Nobody answered, so nobody did the work."
+        expect(answer.is_failure(error), True, f"is_failure({error!r})", why)
+
+
+# events
+
+
+async def read(answer, *chunks):
+    async def arriving():
+        for chunk in chunks:
+            yield chunk
+
+    found = answer.events(arriving())
+    ensure(
+        hasattr(found, "__aiter__"),
+        "Write `async def` and `yield` each event.",
+        call="events(chunks)",
+        got=type(found).__name__,
+        expected="an async generator",
+    )
+    return [event async for event in found]
+
+
+def shown(*chunks):
+    return f"events({', '.join(map(repr, chunks))})"
+
+
+@pytest.mark.task("events")
+async def test_an_event_in_a_chunk_of_its_own(answer):
+    """One event in each chunk."""
+    chunks = b"data: a\n\n", b"data: b\n\n"
+    expect(await read(answer, *chunks), ["a", "b"], shown(*chunks))
+
+
+@pytest.mark.task("events")
+async def test_two_events_in_one_chunk(answer):
+    """Two events in one chunk are two events."""
+    chunk = b"data: a\n\ndata: b\n\n"
+    expect(await read(answer, chunk), ["a", "b"], shown(chunk), "Do not count chunks.")
+
+
+@pytest.mark.task("events")
+async def test_an_event_that_is_cut(answer):
+    """An event that arrives byte by byte is one event."""
+    chunks = [bytes([byte]) for byte in b'data: {"name":"Ada"}\n\n']
+    why = "Keep what is left after the last line break until the next chunk comes."
+    expect(await read(answer, *chunks), ['{"name":"Ada"}'], "one event, cut into bytes", why)
+
+
+@pytest.mark.task("events")
+async def test_a_letter_that_is_cut(answer):
+    """A letter of two bytes may be cut in the middle."""
+    whole = "data: Zoë\n\n".encode()
+    cut = whole.index("ë".encode()) + 1
+    call = shown(whole[:cut], whole[cut:])
+    try:
+        got = await read(answer, whole[:cut], whole[cut:])
+    except UnicodeDecodeError as error:
+        why = "Half a letter cannot be decoded. Put lines together as bytes, and decode those."
+        raise CheckFailed(why, call=call, got=repr(error), expected="['Zoë']") from error
+    expect(got, ["Zoë"], call, "Put lines together as bytes, and decode those.")
+
+
+@pytest.mark.task("events")
+async def test_several_lines_of_data(answer):
+    """Several lines of data make one event."""
+    chunk = b"data: a\ndata:  b\n\n"
+    why = "Join them with a line break, when the empty line comes. One space after the colon goes."
+    expect(await read(answer, chunk), ["a\n b"], shown(chunk), why)
+
+
+@pytest.mark.task("events")
+async def test_everything_else_is_skipped(answer):
+    """Comments, other fields and events without data are skipped."""
+    chunk = b": still here\n\nevent: user\nid: 7\ndata: a\n\n\n\nretry: 10\n\n"
+    expect(await read(answer, chunk), ["a"], shown(chunk), "Only `data:` counts.")
+
+
+@pytest.mark.task("events")
+async def test_what_is_not_complete_never_happened(answer):
+    """An event without its empty line is dropped."""
+    chunks = b"data: a\n\n", b"data: half of"
+    why = "The line broke in the middle of an event. Half an event is worse than none."
+    expect(await read(answer, *chunks), ["a"], shown(*chunks), why)
+
+
+# retry_reads
+
+
+class Troubled:
+    """A user service that fails so many times, and counts its calls."""
+
+    def __init__(self, failures, error):
+        self.calls, self.failures, self.error = 0, failures, error
+        self.users = with_demo_users()
+
+    async def _meet(self, result):
+        self.calls += 1
+        if self.calls <= self.failures:
+            result.close()
+            raise self.error("no")
+        return await result
+
+    async def get_user(self, user_id):
+        return await self._meet(self.users.get_user(user_id))
+
+    async def list_users(self, limit=50, after=0):
+        return await self._meet(self.users.list_users(limit, after))
+
+    async def create_user(self, name, age):
+        return await self._meet(self.users.create_user(name, age))
+
+    async def update_user(self, user_id, name, age):
+        return await self._meet(self.users.update_user(user_id, name, age))
+
+
+async def attempts(answer, use, failures, error=Unavailable):
+    """How often the service was asked, and what the caller got."""
+    channel_options = given(answer)
+    service = Troubled(failures, error)
+
+    async def ask(address):
+        async with grpc.aio.insecure_channel(address, channel_options) as channel:
+            return await outcome(use(grpc_user_client(channel)))
+
+    with serve_grpc(lambda server: add_users(server, user_endpoints(service))) as server:
+        got = await on_lab(ask(server.address))
+    return service.calls, got
+
+
+def given(answer):
+    """The learner's options, when they are such that gRPC would read them."""
+    found = answer.options()
+    names = dict(found) if isinstance(found, list) else {}
+    text = names.get("grpc.service_config")
+    try:
+        config = json.loads(text)
+    except (TypeError, ValueError):
+        config = None
+    ensure(
+        isinstance(config, dict) and "methodConfig" in config,
+        "gRPC ignores what it cannot read, without a word.",
+        call="options()",
+        got=repr(found)[:200],
+        expected="[('grpc.service_config', '{\"methodConfig\": [...]}')], the second a JSON text",
+    )
+    return found
+
+
+@pytest.mark.task("retry_reads")
+@pytest.mark.real_time
+async def test_a_read_gets_over_two_failures(answer):
+    """GetUser is answered at the third attempt."""
+    calls, got = await attempts(answer, lambda users: users.get_user(1), failures=2)
+    expect((calls, getattr(got, "name", got)), (3, "Ada"), "get_user(1), UNAVAILABLE twice")
+
+
+@pytest.mark.task("retry_reads")
+@pytest.mark.real_time
+async def test_lists_are_reads_too(answer):
+    """ListUsers is answered at the second attempt."""
+    calls, got = await attempts(answer, lambda users: users.list_users(), failures=1)
+    size = len(got) if isinstance(got, list) else got
+    expect((calls, size), (2, 5), "list_users(), UNAVAILABLE once", "ListUsers is a read as well.")
+
+
+@pytest.mark.task("retry_reads")
+@pytest.mark.real_time
+async def test_three_attempts_and_no_more(answer):
+    """After three attempts the caller is told."""
+    calls, got = await attempts(answer, lambda users: users.get_user(1), failures=9)
+    why = "maxAttempts counts the first one too."
+    expect((calls, got), (3, "Unavailable: no"), "get_user(1), always UNAVAILABLE", why)
+
+
+@pytest.mark.task("retry_reads")
+@pytest.mark.real_time
+@pytest.mark.parametrize("method", ["create_user", "update_user"])
+async def test_writes_are_tried_once(answer, method):
+    """CreateUser and UpdateUser are tried once."""
+    arguments = ("Alan", 41) if method == "create_user" else (1, "Ada", 37)
+
+    def use(users):
+        return getattr(users, method)(*arguments)
+
+    calls, got = await attempts(answer, use, failures=9)
+    why = "The service may have done it before it failed. Name the methods that may be repeated."
+    expect((calls, got), (1, "Unavailable: no"), f"{method}{arguments}, UNAVAILABLE", why)
+
+
+@pytest.mark.task("retry_reads")
+@pytest.mark.real_time
+@pytest.mark.parametrize("error", [errors.NotFound, Conflict, errors.Internal])
+async def test_only_unavailable_is_repeated(answer, error):
+    """Any other error of GetUser is passed on at once."""
+    calls, got = await attempts(answer, lambda users: users.get_user(1), 9, error)
+    name = error.__name__
+    why = "UNAVAILABLE is the one status that says: somebody else, or a little later."
+    expect((calls, got), (1, f"{name}: no"), f"get_user(1), always {name}", why)
