@@ -121,7 +121,7 @@ class Following:
     def _verdict(self, status: str) -> tuple[str, str]:
         made, seconds = self.made, self.job["timeout_seconds"]
         now = next((check.sentence for check in made.checks if check.name == self.begun), "")
-        when = f" while this was checked: {now}" if now else " while the cell ran"
+        when = f" while this was checked: {now.rstrip('.')}" if now else " while the cell ran"
         if status == "timeout":
             return "timeout", (
                 f"Your code was still running after {seconds:g} s{when}. Look for a loop that "

@@ -27,7 +27,7 @@ NASTY = {
     "an endless loop in a check": (
         "def double(number):\n    while True:\n        pass",
         "timeout",
-        "while this was checked: Three doubled is six.",
+        "while this was checked: Three doubled is six. Look for a loop",
     ),
     "os._exit": ("import os\nos._exit(0)", "crash", "exit status 0"),
     "os._exit in a check": (
