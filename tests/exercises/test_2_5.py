@@ -1,0 +1,435 @@
+"""Graders of the exercises to lesson 2.5, one request end to end."""
+
+import asyncio
+from collections import namedtuple
+
+import pytest
+
+from course_lib import context, errors
+from course_lib.errors import DeadlineExceeded
+from course_lib.grading.checks import CheckFailed, ensure, expect, raises
+from course_lib.transport.hooks import Outcome
+
+# own_times
+
+Span = namedtuple("Span", "name start end parent", defaults=(None,))
+
+
+def owned(answer, *spans):
+    found = answer.own_times(list(spans))
+    ensure(
+        isinstance(found, dict) and set(found) == {span.name for span in spans},
+        "Return a dictionary with each span's name and its own time.",
+        call="own_times(spans)",
+        got=repr(found),
+        expected="a time for each of " + ", ".join(span.name for span in spans),
+    )
+    return {name: round(seconds, 6) for name, seconds in found.items()}
+
+
+@pytest.mark.task("own_times")
+def test_a_span_alone_keeps_all_its_time(answer):
+    """A span without children has all its time to itself."""
+    expect(
+        owned(answer, Span("users", 0.2, 0.5)),
+        {"users": 0.3},
+        'own_times([Span("users", 0.2, 0.5)])',
+        "Its own time is its length: end less start.",
+    )
+
+
+@pytest.mark.task("own_times")
+def test_grandchildren_are_not_taken_off(answer):
+    """What a child hands on to a grandchild is taken off the child alone."""
+    expect(
+        owned(
+            answer,
+            Span("gateway", 0.0, 1.0),
+            Span("orders", 0.1, 0.8, "gateway"),
+            Span("database", 0.3, 0.6, "orders"),
+        ),
+        {"gateway": 0.3, "orders": 0.4, "database": 0.3},
+        "gateway 0 to 1 > orders 0.1 to 0.8 > database 0.3 to 0.6",
+        "The database is within orders already. Take off the spans whose parent is this one.",
+    )
+
+
+@pytest.mark.task("own_times")
+def test_children_side_by_side_count_once(answer):
+    """Two children that run at the same time take their shared time off once."""
+    expect(
+        owned(
+            answer,
+            Span("gateway", 0.0, 1.0),
+            Span("users", 0.1, 0.7, "gateway"),
+            Span("stock", 0.3, 0.5, "gateway"),
+            Span("orders", 0.4, 0.9, "gateway"),
+        )["gateway"],
+        0.2,
+        "gateway 0 to 1, with users 0.1 to 0.7, stock 0.3 to 0.5 and orders 0.4 to 0.9",
+        "Nobody works from 0 to 0.1 and from 0.9 to 1 but the gateway. Go through the children by "
+        "their start, and remember how far the time is covered already.",
+    )
+
+
+@pytest.mark.task("own_times")
+def test_a_child_may_outlast_its_parent(answer):
+    """What a child does after its parent has ended is not taken off."""
+    expect(
+        owned(answer, Span("orders", 0.0, 1.0), Span("mail", 0.8, 3.0, "orders"))["orders"],
+        0.8,
+        "orders 0 to 1, with mail 0.8 to 3",
+        "Only the part of a child that lies within its parent counts.",
+    )
+
+
+@pytest.mark.task("own_times")
+def test_the_order_does_not_matter(answer):
+    """The spans may come in any order."""
+    expect(
+        owned(
+            answer,
+            Span("late", 0.6, 0.8, "gateway"),
+            Span("early", 0.1, 0.3, "gateway"),
+            Span("gateway", 0.0, 1.0),
+        )["gateway"],
+        0.6,
+        "late 0.6 to 0.8, early 0.1 to 0.3, and last their parent, gateway 0 to 1",
+        "Spans arrive as they end, so a parent comes after its children. Sort the children.",
+    )
+
+
+# onward_headers
+
+
+def seconds_sent(headers, call):
+    try:
+        return round(float(headers["x-timeout-seconds"]), 6)
+    except (KeyError, TypeError, ValueError):
+        raise CheckFailed(
+            "The header is what is left, in seconds, as text.",
+            call=call,
+            got=repr(headers),
+            expected="a header x-timeout-seconds with a number",
+        ) from None
+
+
+async def with_a_deadline(seconds, passed):
+    context.deadline.set(asyncio.get_running_loop().time() + seconds)
+    await asyncio.sleep(passed)
+
+
+@pytest.mark.task("onward_headers")
+async def test_sends_what_is_left(answer):
+    """The time that has passed is taken off."""
+    await with_a_deadline(1.0, passed=0.3)
+    call = "onward_headers(), 0.3 s into a deadline of 1 s"
+    why = "Not what came in, and not the instant itself: another machine has another clock."
+    expect(seconds_sent(answer.onward_headers(), call), 0.7, call, why)
+
+
+@pytest.mark.task("onward_headers")
+async def test_keeps_what_it_needs(answer):
+    """What this service needs for itself is kept back."""
+    await with_a_deadline(1.0, passed=0.3)
+    call = "onward_headers(0.2), 0.3 s into a deadline of 1 s"
+    why = "Whoever gives away all the time has none to do something with the answer."
+    expect(seconds_sent(answer.onward_headers(0.2), call), 0.5, call, why)
+
+
+@pytest.mark.task("onward_headers")
+async def test_without_a_deadline_there_is_no_timeout(answer):
+    """Without a deadline there is no timeout header."""
+    sent = answer.onward_headers(0.2)
+    why = "Nobody has set a deadline, so there is nothing to send."
+    expect(sent, {}, "onward_headers(0.2), without deadline and trace", why)
+
+
+@pytest.mark.task("onward_headers")
+async def test_does_not_call_when_it_is_too_late(answer):
+    """When the other service would have no time at all, it is not called."""
+    await with_a_deadline(1.0, passed=0.9)
+    why = "A call with nothing left is work for nobody. Do not make it."
+    with raises(DeadlineExceeded, call="onward_headers(0.2), with 0.1 s left", why=why):
+        answer.onward_headers(0.2)
+
+
+@pytest.mark.task("onward_headers")
+async def test_the_trace_goes_on_in_a_new_span(answer):
+    """The trace is the same, the span is a new one."""
+    here = context.TraceContext("0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331")
+    context.trace.set(here)
+    sent = answer.onward_headers()
+    there = context.parse_traceparent(str(sent.get("traceparent", "")))
+    ensure(
+        there is not None and there.trace_id == here.trace_id and there.span_id != here.span_id,
+        "The call is a step of its own in the same trace: `child()` makes it.",
+        call=f"onward_headers() in {here.traceparent}",
+        got=repr(sent.get("traceparent")),
+        expected="a traceparent with the same trace id and another span id",
+    )
+
+
+@pytest.mark.task("onward_headers")
+async def test_credentials_stay_here(answer):
+    """The caller's credentials are not sent on."""
+    context.authorization.set("Basic YWRhOmVuZ2luZQ==")
+    ensure(
+        "Basic" not in repr(answer.onward_headers()),
+        "They were meant for this service. The next one is told who calls by other means.",
+        call="onward_headers() in a call that came with a password",
+        got="the caller's password among the headers",
+        expected="no credentials",
+    )
+
+
+# availability
+
+
+def over_http(code, error=None):
+    return Outcome("GET", "/users/{user_id}", code, 100, 0.01, error)
+
+
+def over_grpc(code, error=None):
+    return Outcome("gRPC", "/shop.Users/GetUser", code, 100, 0.01, error)
+
+
+def in_memory(code, error=None):
+    return Outcome("memory", "get_user", code, 0, 0.01, error)
+
+
+GOOD = [over_http("200"), over_http("201"), over_grpc("OK"), in_memory("ok")]
+
+
+@pytest.mark.task("availability")
+def test_all_well_is_a_hundred(answer):
+    """Four calls that went well over the three transports make 100 percent."""
+    expect(answer.availability(GOOD), 100, "200, 201, OK and ok", within=1e-6)
+
+
+@pytest.mark.task("availability")
+def test_failures_count_against_us(answer):
+    """One failure in four makes 75 percent, whatever its code."""
+    for failed in (
+        over_http("503", errors.Overloaded("full")),
+        over_grpc("DEADLINE_EXCEEDED", errors.DeadlineExceeded("late")),
+        in_memory("Internal", errors.Internal("a bug")),
+        over_http("429", errors.RateLimited("too often")),
+    ):
+        expect(
+            answer.availability([*GOOD[:3], failed]),
+            75,
+            f"three good calls and one {failed.code}",
+            "This error is no Answer: the caller did not get what the service is there for.",
+            within=1e-6,
+        )
+
+
+@pytest.mark.task("availability")
+def test_answers_are_not_failures(answer):
+    """A user who does not exist and a request that makes no sense do not count against us."""
+    answers = [
+        over_http("404", errors.NotFound("no user 7")),
+        over_grpc("INVALID_ARGUMENT", errors.PayloadTooLarge("too large")),
+        over_http("501", errors.Unimplemented("no such method")),
+    ]
+    expect(
+        answer.availability([*GOOD, *answers]),
+        100,
+        "four good calls, one 404, one INVALID_ARGUMENT and one 501",
+        "Look at the class of the error, `Answer`, and not at the number: a caller who asks for "
+        "what is not there would ruin your figure.",
+        within=1e-6,
+    )
+
+
+@pytest.mark.task("availability")
+def test_who_left_does_not_count(answer):
+    """Callers who left count neither for nor against us."""
+    gone = [over_http("499"), over_grpc("CANCELLED"), in_memory("cancelled")]
+    outcomes = [over_http("200"), over_http("503", errors.Overloaded("full")), *gone]
+    expect(
+        answer.availability(outcomes),
+        50,
+        "one 200, one 503, and callers who left: 499, CANCELLED, cancelled",
+        "Who left has no error and got no answer. They stand in neither number of the fraction.",
+        within=1e-6,
+    )
+
+
+@pytest.mark.task("availability")
+def test_nothing_to_count_is_not_a_number(answer):
+    """Without a call that counts, nobody knows."""
+    call, why = "availability([])", "Nothing divided by nothing is not 100 percent, nor 0."
+    try:
+        expect(answer.availability([]), None, call, why)
+        expect(answer.availability([over_http("499")]), None, "one caller, who left", why)
+    except ZeroDivisionError as error:
+        raise CheckFailed(why, call=call, got=repr(error), expected="None") from None
+
+
+# stop_when_caller_leaves
+
+
+class Caller:
+    """What an ASGI server is to an application: messages in, messages out, and a caller."""
+
+    def __init__(self, *bodies, leaves_after=None):
+        parts = bodies or (b"",)
+        last = len(parts) - 1
+        self.messages = [
+            {"type": "http.request", "body": body, "more_body": n < last}
+            for n, body in enumerate(parts)
+        ]
+        self.leaves_after, self.sent = leaves_after, []
+
+    async def receive(self):
+        if self.messages:
+            return self.messages.pop(0)
+        if self.leaves_after is None:
+            await asyncio.get_running_loop().create_future()
+        await asyncio.sleep(self.leaves_after - asyncio.get_running_loop().time())
+        return {"type": "http.disconnect"}
+
+    async def send(self, message):
+        self.sent.append(message)
+
+    async def call(self, answer, app, scope_type="http"):
+        await answer.stop_when_caller_leaves(app)({"type": scope_type}, self.receive, self.send)
+
+
+async def respond(send, body):
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": body})
+
+
+@pytest.mark.task("stop_when_caller_leaves")
+async def test_who_waits_is_answered(answer):
+    """A caller who waits gets the answer."""
+
+    async def app(scope, receive, send):
+        await asyncio.sleep(1)
+        await respond(send, b"hello")
+
+    caller = Caller()
+    await caller.call(answer, app)
+    got = [message.get("body") for message in caller.sent]
+    expect(got, [None, b"hello"], "an application that answers after 1 s")
+
+
+@pytest.mark.task("stop_when_caller_leaves")
+async def test_the_body_arrives_whole(answer):
+    """The application reads the whole body, also when it reads it late."""
+    read = []
+
+    async def app(scope, receive, send):
+        await asyncio.sleep(1)
+        for _ in range(2):
+            async with asyncio.timeout(5):
+                message = await receive()
+            read.append(message.get("body"))
+        await respond(send, b"thanks")
+
+    try:
+        await Caller(b"first ", b"second").call(answer, app)
+    except TimeoutError:
+        read.append("nothing more")
+    expect(
+        read,
+        [b"first ", b"second"],
+        "an application that reads two messages of body after 1 s",
+        "What you receive is gone for the application. Put it into the queue, and give the "
+        "application the queue's `get` in place of `receive`.",
+    )
+
+
+@pytest.mark.task("stop_when_caller_leaves")
+async def test_stops_when_the_caller_leaves(answer):
+    """The caller leaves after 1 s, and the application, which never reads, is cancelled then."""
+    ended = []
+
+    async def app(scope, receive, send):
+        try:
+            await asyncio.sleep(10)
+            ended.append("finished")
+        except asyncio.CancelledError:
+            ended.append(f"cancelled after {asyncio.get_running_loop().time():g} s")
+            raise
+
+    why = "A caller who leaves is no error. When the application is cancelled, just return."
+    with no_error("an application of 10 s, whose caller leaves after 1 s", why):
+        await Caller(leaves_after=1).call(answer, app)
+    await asyncio.sleep(0)
+    expect(
+        ended,
+        ["cancelled after 1 s"],
+        "an application of 10 s, whose caller leaves after 1 s",
+        "Listen while the application works: two tasks, and `asyncio.wait` for the first.",
+    )
+
+
+@pytest.mark.task("stop_when_caller_leaves")
+async def test_nothing_of_it_is_left(answer):
+    """When the application has ended, no task is left."""
+
+    async def app(scope, receive, send):
+        await asyncio.sleep(1)
+        await respond(send, b"hello")
+
+    before = asyncio.all_tasks()
+    await Caller().call(answer, app)
+    await asyncio.sleep(0)
+    left = [task.get_coro().__qualname__ for task in asyncio.all_tasks() - before]
+    expect(
+        left,
+        [],
+        "the tasks that are left after an answer",
+        "Your listener waits for a message that never comes: cancel it, one for each request.",
+    )
+
+
+@pytest.mark.task("stop_when_caller_leaves")
+async def test_errors_of_the_application_go_on(answer):
+    """An error of the application goes on to the server."""
+
+    async def app(scope, receive, send):
+        await asyncio.sleep(1)
+        raise ValueError("a bug")
+
+    why = "The server must hear of it. Ask the finished task for its `result()`."
+    with raises(ValueError, call="an application that raises ValueError", why=why):
+        await Caller().call(answer, app)
+
+
+@pytest.mark.task("stop_when_caller_leaves")
+async def test_what_is_no_request_passes_untouched(answer):
+    """A scope of type lifespan gets the server's own receive."""
+    got = []
+
+    async def app(scope, receive, send):
+        got.append((receive, send))
+
+    caller = Caller()
+    await caller.call(answer, app, scope_type="lifespan")
+    ensure(
+        got == [(caller.receive, caller.send)],
+        "Only `http` has a caller who may leave; pass on the rest as it is.",
+        call="a scope of type lifespan",
+        got="another receive or send" if got else "an application that was not called",
+        expected="the application, called with what the server gave you",
+    )
+
+
+class no_error:  # reads as a sentence: with no_error(call, why)
+    """The block must not be cancelled and must not raise."""
+
+    def __init__(self, call, why):
+        self.call, self.why = call, why
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, error, traceback):
+        if isinstance(error, asyncio.CancelledError | TimeoutError):
+            raise CheckFailed(self.why, call=self.call, got=repr(error), expected="no error")
+        return False
