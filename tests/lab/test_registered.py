@@ -10,6 +10,7 @@ import pytest
 from course_lib.discovery.consul_http import consul_client
 from course_lib.lab.launch import serve
 from course_lib.lab.registered import Diary, RegisteredFleet, Seen, Watch
+from course_lib.lab.virtual_fleet import VirtualFleet
 from course_lib.lab.wire import Wire
 from course_lib.stand_ins import ConsulAgent
 from tests.lab.apps import App
@@ -80,3 +81,40 @@ async def test_a_cut_wire_breaks_who_waits_and_refuses_who_comes():
     wire.restore()
     assert (await client.get("status/leader")).is_success
     assert (await client.get("kv/sent")).status_code == 404
+
+
+async def healthy(fleet: VirtualFleet) -> str:
+    found = (await fleet.consul.get("health/service/users?passing")).json()
+    return "".join(entry["Service"]["ID"] for entry in found)
+
+
+@pytest.mark.parametrize("check", [{"ttl_seconds": 10}, {"probe_seconds": 10}])
+async def test_a_fleet_in_memory_is_checked_as_a_real_one(check: dict[str, float]):
+    fleet = await VirtualFleet("abc", **check).start()
+    await asyncio.sleep(20)
+    await fleet.stop("c")
+    assert await healthy(fleet) == "ab"
+    await fleet.crash("a")
+    await asyncio.sleep(10.1)
+    assert await healthy(fleet) == "b"
+    await fleet.revive("a")
+    await asyncio.sleep(10.1)
+    assert await healthy(fleet) == "ab"
+
+
+async def test_heartbeats_go_on_when_an_instance_is_spoilt_and_a_probe_finds_out():
+    for check, left in (({"ttl_seconds": 10}, "ab"), ({"probe_seconds": 10}, "b")):
+        fleet = await VirtualFleet("ab", **check).start()
+        await asyncio.sleep(20)
+        await fleet.spoil("a")
+        await asyncio.sleep(20)
+        assert await healthy(fleet) == left
+
+
+async def test_an_agent_that_forgot_all_is_told_again_by_heartbeats_alone():
+    for check, left in (({"ttl_seconds": 10}, "ab"), ({"probe_seconds": 10}, "")):
+        fleet = await VirtualFleet("ab", **check).start()
+        await asyncio.sleep(20)
+        fleet.forget()
+        await asyncio.sleep(20)
+        assert await healthy(fleet) == left
