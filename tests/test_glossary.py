@@ -8,9 +8,7 @@ from course_lib.authoring.normal import read
 
 ROOT = Path(__file__).parents[1]
 FIRST, *ENTRIES = [cell.source for cell in read(ROOT / "notebooks" / "glossary.ipynb").cells]
-ENTRY = re.compile(
-    r"## [^\n]+\n\n[^\n.]*[\u4e00-\u9fff][^\n.]*\. [^\n]+\.\n\n\[\d\.\d[^\]]*\]\([^)]+\.ipynb\)"
-)
+ENTRY = re.compile(r"## [^\n]+\n\n[^\n.]+\. [^\n]+\.\n\n\[\d\.\d[^\]]*\]\([^)]+\.ipynb\)")
 
 
 def terms() -> list[str]:

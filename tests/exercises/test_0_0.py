@@ -14,9 +14,10 @@ from course_lib.errors import CallError, DeadlineExceeded, Unavailable
 from course_lib.grading.checks import ensure, expect, raises
 from course_lib.lab.launch import serve
 
-SILENT_SECONDS = 0.6  # then a paused server speaks again, so that nobody waits for ever
+SILENT_SECONDS = 1.0  # then a paused server speaks again, so that nobody waits for ever
 
 app = FastAPI()
+arrived = threading.Event()
 
 
 @app.get("/hello/{name}")
@@ -26,7 +27,8 @@ async def hello(name: str):
 
 @app.get("/slow/hello/{name}")
 async def slow_hello(name: str):
-    await asyncio.sleep(0.4)
+    arrived.set()
+    await asyncio.sleep(0.6)
     return {"hello": name}
 
 
@@ -47,12 +49,14 @@ def silent():
 @contextmanager
 def killed_during_the_call():
     """A server that is killed while it works on the slow call."""
+    arrived.clear()
     with serve(app) as server:
-        ending = threading.Timer(0.15, server.kill)
+        ending = threading.Thread(target=lambda: arrived.wait() and server.kill())
         ending.start()
         try:
             yield server
         finally:
+            arrived.set()
             ending.join()
 
 
@@ -104,7 +108,7 @@ def test_gives_up_on_a_silent_server(answer):
 @pytest.mark.task("greeting")
 def test_waits_for_a_slow_server(answer):
     """A server that is slow, but not too slow, is waited for."""
-    call = 'greeting(url, "Ada", 3), and the answer takes 0.4 s'
+    call = 'greeting(url, "Ada", 3), and the answer takes 0.6 s'
     try:
         with serve(app) as server:
             got = answer.greeting(f"{server.url}/slow", "Ada", 3)
