@@ -183,7 +183,7 @@ class Panel:
         self._free.set()
 
     def _row(self, name: str, instance: Instance) -> ipywidgets.HBox:
-        label = ipywidgets.HTML(f"<b>{html.escape(name)}</b>", layout={"width": "5em"})
+        label = ipywidgets.HTML(f"<b>{html.escape(name)}</b>", layout={"width": "7em"})
         acts: dict[str, Callable[[], Any]] = {
             "kill": instance.kill,
             "revive": lambda: self._revive(name),
