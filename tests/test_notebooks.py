@@ -30,6 +30,8 @@ LOOK_AROUND = """\
 from zmq.utils.garbage import gc as _zmq  # the kernel's own, begun by its first large picture
 from course_lib.lab import leaks as _leaks
 _zmq.is_alive() or _zmq.start()
+from grpc._cython.cygrpc import init_grpc_aio as _poll  # gRPC's own, begun by its first channel
+_poll()
 _before = _leaks.snapshot()"""
 LOOK_AGAIN = """\
 from course_lib.grading.sandbox import shared as _grading
