@@ -52,6 +52,10 @@ def test_the_words_state_title_axis_guess_and_rounded_values():
     assert "client -> users, client -> orders, users -> database" in str(EVERY_KIND["flow"]())
 
 
+def test_a_box_of_two_lines_is_one_name_in_words():
+    assert "token check -> users" in str(plots.flow(["token\ncheck", "users"], title="The way"))
+
+
 def test_a_choice_can_be_a_guess():
     values = {"round robin": 200, "two choices": 31}
     picture = plots.bars(values, title="p95", unit="p95 (ms)", guess="two choices")

@@ -42,7 +42,8 @@ def flow(
         _arrow(canvas.axes, where[start], where[end], word, dashed=(start, end) in back)
     said = [f"{a} -> {b}" + (f" ({word})" if word else "") for (a, b), word in joined.items()]
     marked = [f"Highlighted: {', '.join(highlight)}."] if highlight else []
-    return canvas.picture([f"Boxes and arrows: {', '.join(said)}.", *marked])
+    words = [f"Boxes and arrows: {', '.join(said)}.", *marked]
+    return canvas.picture([" ".join(line.split("\n")) for line in words])
 
 
 def onion(
