@@ -42,7 +42,8 @@ class Laid:
     def __str__(self) -> str:
         lines = []
         if self.new:
-            lines.append(f"laid {len(self.new)} files in {places.workspace()}")
+            what = self.new[0] if len(self.new) == 1 else f"{len(self.new)} files"
+            lines.append(f"laid {what} in {places.workspace()}")
         if self.updated:
             lines.append(f"brought up to date: {', '.join(self.updated)}")
         lines += [f"you changed {n}; it is kept, the new version is {_new(n)}" for n in self.beside]

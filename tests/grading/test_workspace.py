@@ -72,6 +72,14 @@ def test_an_update_never_overwrites_what_the_learner_changed(course: Path):
     assert places.notebook(places.workspace() / "exercises", "9.1") == mine
 
 
+def test_a_lesson_that_was_renamed_is_laid_anew(course: Path):
+    assert "laid 2 files" in str(workspace.lay())
+    lesson = places.workspace() / "notebooks/9.1-sample.ipynb"
+    lesson.rename(lesson.with_name("mine.ipynb"))
+    assert "laid notebooks/9.1-sample.ipynb in" in str(workspace.lay())
+    assert lesson.exists() and lesson.with_name("mine.ipynb").exists()
+
+
 def test_a_copy_the_learner_made_is_not_graded_in_place_of_the_notebook(course: Path):
     workspace.lay()
     mine = places.workspace() / NAME
