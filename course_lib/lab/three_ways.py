@@ -20,7 +20,7 @@ from course_lib.shop.users_http import http_user_client, user_routes
 from course_lib.transport.http_server import http_app
 from course_lib.transport.memory import memory_client, memory_server
 
-_RECONNECT = [("grpc.initial_reconnect_backoff_ms", 200), ("grpc.max_reconnect_backoff_ms", 1000)]
+_RECONNECT = [("grpc.max_reconnect_backoff_ms", 5000)]
 
 
 class Way:

@@ -28,7 +28,7 @@ async def to(service: UserService, *options: Any, **hooks: Any) -> AsyncIterator
 
 async def until_answered(way: Way) -> User:
     """A channel waits before it dials again."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(10):
         while True:
             try:
                 return await way.client.get_user(1)
