@@ -20,15 +20,18 @@ def panels(
     rows = math.ceil(len(groups) / columns)
     canvas = Canvas(title, 7.2, 1.3 + 1.6 * rows)
     canvas.axes.remove()
-    all_axes = canvas.figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).flat
+    grid = canvas.figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+    all_axes = list(grid.flat)
     for axes, (group, series) in zip(all_axes, groups.items(), strict=False):
         for i, (name, points) in enumerate(series.items()):
             style = {"color": COLOURS[i % 7], "linestyle": LINE_STYLES[i % 7], "linewidth": 1.5}
             axes.plot([p[0] for p in points], [p[1] for p in points], label=name, **style)
         axes.set_title(group, fontsize=11)
         axes.margins(x=0.01)
-        axes.set_ylim(bottom=0)
-    for axes in list(all_axes)[len(groups) :]:
+        axes.spines[["top", "right"]].set_visible(False)
+    values = [p[1] for series in groups.values() for points in series.values() for p in points]
+    all_axes[0].set_ylim(0, 1.05 * max(values, default=1))
+    for axes in all_axes[len(groups) :]:
         axes.set_axis_off()
     canvas.figure.supxlabel(x, fontsize=11.5)
     canvas.figure.supylabel(y, fontsize=11.5)
