@@ -41,10 +41,13 @@ class Project:
         return Process(service, command, folder=self.folder, environment=environment)
 
     def change(self, file: str, old: str, new: str) -> None:
-        """Put `new` in the place of `old` in a file; raises ValueError if `old` is not there."""
+        """Put `new` in the place of `old` in a file; a second time does nothing.
+
+        Raises ValueError if neither is there.
+        """
         path = self.folder / file
         text = path.read_text(encoding="utf-8")
-        if old not in text:
+        if old not in text and new not in text:
             raise ValueError(f"{file} has no {old!r}")
         path.write_text(text.replace(old, new), encoding="utf-8")
 

@@ -51,6 +51,13 @@ def test_a_change_that_finds_nothing_to_change_says_so(project):
         project.change("pyproject.toml", "moon", "sun")
 
 
+def test_a_change_may_be_made_twice(project):
+    for _ in range(2):
+        project.change("src/shop/internal/catalogue.py", "async def search", "def search")
+    changed = (project.folder / "src/shop/internal/catalogue.py").read_text()
+    assert "\ndef search" in changed
+
+
 def test_its_wheel_holds_the_code_and_names_what_it_needs(project):
     wheel = project.build()
     with zipfile.ZipFile(wheel) as file:
