@@ -228,6 +228,8 @@ async def test_jobs_are_taken_when_a_worker_is_free(answer):
 
     whole = asyncio.create_task(answer.work(lines(), Shop().do, 4))
     await asyncio.sleep(1.5)  # one job of each worker is done, the second one is half done
+    if whole.done():
+        whole.result()
     whole.cancel()
     await asyncio.wait([whole])
     ensure(
