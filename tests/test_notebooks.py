@@ -41,6 +41,7 @@ _grading.stop()
 _launch.stop_all()
 _processes.stop_all()
 await _http.close_connections()
+await _launch.on_lab(_http.close_connections())  # services call each other too
 _house = ("run_in_context", "Kernel.shell_main")  # the kernel's own, one for every cell
 _left = [name for name in _leaks.left_since(_before) if not name.endswith(_house)]
 assert not _left, "left behind: " + ", ".join(_left)"""
