@@ -11,6 +11,7 @@ from course_lib.lab.plots.grids import heat, panels
 from course_lib.lab.plots.live import LiveFigure
 from course_lib.lab.plots.measured import bars, histogram, latencies, lines
 from course_lib.lab.plots.spans import Span, Step, timeline, waterfall
+from course_lib.lab.plots.strips import strips
 from course_lib.lab.plots.traffic import traffic
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "lines",
     "onion",
     "panels",
+    "strips",
     "timeline",
     "traffic",
     "waterfall",

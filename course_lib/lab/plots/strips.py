@@ -1,0 +1,75 @@
+"""State strips over curves on one time axis: what a breaker did, above what the callers saw."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from course_lib.lab.plots.canvas import COLOURS, HATCHES, LINE_STYLES, Canvas, Picture, rounded
+from course_lib.lab.plots.spans import STATES
+
+Points = Sequence[tuple[float, float]]
+
+
+def strips(
+    rows: Mapping[str, Sequence[tuple[float, float, str]]],
+    charts: Mapping[str, Mapping[str, Points]],
+    *,
+    title: str,
+    x: str = "time (s)",
+) -> Picture:
+    """A strip per row, and under them a chart per y label: `{"failed (%)": {"a": [(0, 3)]}}`.
+
+    A series keeps its colour through all charts.
+    """
+    canvas = Canvas(title, 7.2, 1.5 + 0.45 * len(rows) + 1.35 * len(charts))
+    canvas.axes.remove()
+    heights = [0.5 * len(rows), *(1.5 for _ in charts)]
+    top, *lower = canvas.figure.subplots(1 + len(charts), 1, sharex=True, height_ratios=heights)
+    looks: dict[str, tuple[str, str]] = {}
+    for row, spans in enumerate(rows.values()):
+        for start, end, state in spans:
+            spare = (COLOURS[len(looks) % 7], HATCHES[len(looks) % 7])
+            colour, hatch = looks.setdefault(state, STATES.get(state, spare))
+            look: dict[str, Any] = {"facecolor": colour, "hatch": hatch, "edgecolor": "white"}
+            top.barh(row, end - start, 0.66, left=start, linewidth=0.4, **look)
+    top.set_yticks(range(len(rows)), list(rows))
+    top.set_ylim(len(rows) - 0.5, -0.5)
+    top.grid(False)
+    names = list(dict.fromkeys(name for series in charts.values() for name in series))
+    for axes, (label, series) in zip(lower, charts.items(), strict=True):
+        for name, points in series.items():
+            i = names.index(name)
+            style = {"color": COLOURS[i % 7], "linestyle": LINE_STYLES[i % 7], "linewidth": 2}
+            axes.plot([p[0] for p in points], [p[1] for p in points], **style)
+        axes.set_ylabel(label)
+        axes.set_ylim(bottom=0)
+    for axes in (top, *lower):
+        axes.margins(x=0)
+        axes.spines[["top", "right"]].set_visible(False)
+    lower[-1].set_xlabel(x)
+    canvas.figure.align_ylabels(lower)
+    _explain(canvas, looks, names)
+    said = [f"Strips over charts; horizontal axis: {x}."]
+    for name, spans in rows.items():
+        listed = ", ".join(f"{s} from {rounded(a)} to {rounded(b)}" for a, b, s in spans)
+        said.append(f"{name}: {listed}.")
+    for label, series in charts.items():
+        highest = (f"{name} at most {rounded(max(p[1] for p in s))}" for name, s in series.items())
+        said.append(f"{label}: {', '.join(highest)}.")
+    return canvas.picture(said)
+
+
+def _explain(canvas: Canvas, looks: Mapping[str, tuple[str, str]], names: Sequence[str]) -> None:
+    """States and series by name, under the axes."""
+    from matplotlib.lines import Line2D
+    from matplotlib.patches import Patch
+
+    handles: list[Any] = [
+        Patch(facecolor=colour, hatch=hatch, edgecolor="white", label=state)
+        for state, (colour, hatch) in looks.items()
+    ]
+    styles: list[Any] = list(LINE_STYLES)
+    handles += [
+        Line2D([], [], color=COLOURS[i % 7], linestyle=styles[i % 7], linewidth=2, label=name)
+        for i, name in enumerate(names)
+    ]
+    canvas.legend(handles=handles, ncols=4)
