@@ -2,3 +2,8 @@
 
 Notebooks and tests may import anything from here; no room of the library does.
 """
+
+import os
+
+# A broken connection is no news in a lab. gRPC looks when it is first imported.
+os.environ.setdefault("GRPC_VERBOSITY", "NONE")

@@ -110,7 +110,6 @@ def _worth_a_word(record: logging.LogRecord) -> bool:
     return not (isinstance(error, BlockingIOError) and "PollerCompletionQueue" in str(record.msg))
 
 
-os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # a broken connection is no news in a lab
 logging.getLogger("asyncio").addFilter(_worth_a_word)
 os.register_at_fork(after_in_child=_forget)
 atexit.register(close)

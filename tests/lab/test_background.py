@@ -81,3 +81,11 @@ def test_a_forked_child_has_no_servers_and_does_not_touch_its_parents():
             os._exit(len(running()) + (run_on_lab(where()) != background.THREAD_NAME))
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
         assert httpx.get(server.url).text == "ok"
+
+
+def test_grpc_is_told_to_be_quiet_before_anybody_imports_it():
+    script = "import os, sys, course_lib.lab; print('grpc' in sys.modules, os.environ.get(%r))"
+    environment = {n: v for n, v in os.environ.items() if n != "GRPC_VERBOSITY"}
+    script %= "GRPC_VERBOSITY"
+    run = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True)
+    assert run.stdout.split() == [b"False", b"NONE"]
