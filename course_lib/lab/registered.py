@@ -4,6 +4,7 @@ Both live on the lab's loop, so heartbeats go on while a cell runs, and end with
 belong to. A kill ends an instance and its heartbeats without a word; a stop deregisters first.
 """
 
+import asyncio
 import contextlib
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -18,6 +19,8 @@ from course_lib.discovery.endpointer import Factory
 from course_lib.errors import CallError
 from course_lib.lab.fleet import Fleet, FleetInstance
 from course_lib.lab.launched import Server, start, stop_together
+
+_FIRST_TRY_SECONDS, _TRY_AGAIN_SECONDS = 1.0, 0.5
 
 
 class Diary:
@@ -51,7 +54,8 @@ def _spans(notes: list[tuple[float, str]], now: float) -> list[tuple[float, floa
 class Registration(Server):
     """One instance's place in the registry; `options` are those of `ConsulRegistrar`.
 
-    `stop()` deregisters, `kill()` ends the heartbeats without a word.
+    `stop()` deregisters, `kill()` ends the heartbeats without a word. While the registry cannot be
+    asked it tries again.
     """
 
     def __init__(self, consul: str, service: str, address: str, **options: Any) -> None:
@@ -61,14 +65,25 @@ class Registration(Server):
     async def _start(self, port: int) -> None:
         self._client = consul_client(self._consul)
         self._registrar = ConsulRegistrar(self._client, self._service, self._of, **self._options)
-        await self._registrar.register()
+        self._trying = asyncio.create_task(self._register())
+        await asyncio.wait([self._trying], timeout=_FIRST_TRY_SECONDS)
+
+    async def _register(self) -> None:
+        """A registry that is away will come back, and then it should hear of this instance."""
+        while True:
+            try:
+                return await self._registrar.register()
+            except CallError:
+                await asyncio.sleep(_TRY_AGAIN_SECONDS)
 
     async def _stop(self, drain_seconds: float) -> None:
+        self._trying.cancel()
         with contextlib.suppress(CallError):  # nobody there to be told
             await self._registrar.deregister()
         await self._kill()
 
     async def _kill(self) -> None:
+        self._trying.cancel()
         self._registrar.crash()
         await self._client.aclose()
 

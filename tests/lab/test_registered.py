@@ -7,10 +7,13 @@ from collections.abc import Callable, Iterator
 import httpx
 import pytest
 
-from course_lib.discovery.consul_http import consul_client
+from course_lib.balancing import balance
+from course_lib.discovery import Endpointer
+from course_lib.discovery.consul_http import ConsulInstancer, consul_client
+from course_lib.lab.fleet import Fleet
 from course_lib.lab.launch import serve
 from course_lib.lab.registered import Diary, RegisteredFleet, Seen, Watch
-from course_lib.lab.virtual_fleet import VirtualFleet
+from course_lib.lab.virtual_fleet import VirtualFleet, failures
 from course_lib.lab.wire import Wire
 from course_lib.stand_ins import ConsulAgent
 from tests.lab.apps import App
@@ -58,6 +61,20 @@ def test_who_is_revived_registers_again_at_the_same_address(house):
     assert soon(lambda: known(watch) == "ab")
     assert watch()[0].address == address
     assert httpx.get(f"http://{address}").text == "a"
+
+
+def test_who_is_revived_while_the_registry_is_away_registers_when_it_is_back():
+    registry = Fleet(lambda name: ConsulAgent().app, ("consul",), name="registry")["consul"]
+    fleet = RegisteredFleet(App, registry.address, "users", "a", ttl_seconds=0.6)
+    with fleet, Watch(registry.address, "users", lambda each: lambda _: each) as watch:
+        fleet["a"].kill()
+        assert soon(lambda: known(watch) == "")
+        registry.kill()
+        fleet["a"].revive()
+        assert fleet["a"].state == "up"
+        registry.revive()
+        assert soon(lambda: known(watch) == "a")
+    registry.stop()
 
 
 def test_a_slow_instance_is_as_fast_as_before_when_it_is_revived(house):
@@ -115,6 +132,15 @@ async def test_an_agent_that_forgot_all_is_told_again_by_heartbeats_alone():
     for check, left in (({"ttl_seconds": 10}, "ab"), ({"probe_seconds": 10}, "")):
         fleet = await VirtualFleet("ab", **check).start()
         await asyncio.sleep(20)
-        fleet.forget()
+        await fleet.cut_off(5, forget=True)
         await asyncio.sleep(20)
         assert await healthy(fleet) == left
+
+
+async def test_failures_are_counted_from_the_fate_of_a_on():
+    def first(fleet: VirtualFleet):
+        watch = ConsulInstancer(fleet.consul, "users")
+        return balance(Endpointer(watch, fleet.connect), lambda instances, key: instances[0])
+
+    failed = await failures(first, "crash", 25, rate=10, ttl_seconds=10)
+    assert 0 < min(failed) < 1 and 7 < max(failed) < 8.4  # the last heartbeat was at 23.33
