@@ -38,6 +38,7 @@ class Laid:
     new: list[str] = field(default_factory=list)
     updated: list[str] = field(default_factory=list)
     beside: list[str] = field(default_factory=list)
+    damaged: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
         lines = []
@@ -47,6 +48,7 @@ class Laid:
         if self.updated:
             lines.append(f"brought up to date: {', '.join(self.updated)}")
         lines += [f"you changed {n}; it is kept, the new version is {_new(n)}" for n in self.beside]
+        lines += [f"{n} cannot be read; `git restore {n}` brings it back" for n in self.damaged]
         return "\n".join(lines)
 
 
@@ -66,7 +68,12 @@ def lay() -> Laid:
 
 def _lay(folder: Path) -> Laid:
     laid, manifest = Laid(), _manifest(folder)
-    for name, content in _upstream():
+    for name, path in _upstream():
+        try:
+            content = pristine(path)
+        except notebooks.NotebookUnreadable:
+            laid.damaged.append(name)
+            continue
         target, wanted = folder / name, fingerprint(name, content)
         before = manifest.get(name)
         manifest[name] = wanted
@@ -100,13 +107,13 @@ def _new(name: str) -> str:
     return str(Path(name).with_suffix(f".new{Path(name).suffix}"))
 
 
-def _upstream() -> Iterator[tuple[str, bytes]]:
-    """Every file the learner gets, with the content they get."""
+def _upstream() -> Iterator[tuple[str, Path]]:
+    """Every file the learner gets: its name in the workspace, and where it comes from."""
     for part in _PARTS:
         for path in sorted((places.root() / part).rglob("*")):
             hidden = any(each.startswith((".", "__")) for each in path.parts[-3:])
             if path.is_file() and not hidden:
-                yield str(path.relative_to(places.root())), pristine(path)
+                yield str(path.relative_to(places.root())), path
 
 
 def pristine(path: Path) -> bytes:

@@ -127,6 +127,13 @@ def test_doubled_cells_are_one_again_after_a_reset(course: Path):
     assert len(notebooks.read(mine).cells["double"]) == 1
 
 
+def test_a_damaged_notebook_of_the_course_is_left_out_and_named(course: Path):
+    workspace.lay()
+    (course / "exercises" / "9.2-broken.ipynb").write_text("")
+    assert "git restore exercises/9.2-broken.ipynb" in str(workspace.lay())
+    assert not (places.workspace() / "exercises" / "9.2-broken.ipynb").exists()
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
 def test_a_read_only_folder_is_said_in_words(course: Path):
     places.workspace().chmod(0o500)
