@@ -40,11 +40,12 @@ async def control_panel(
     proxies: Mapping[str, Any] | None = None,
     idle_minutes: float = 10.0,
     rng: Random | None = None,
+    menu: str = "balanced by",
 ) -> "Panel":
     """Show a panel over `instances`; `call()` is one request, sent `rate` times a second.
 
     Calls by name (`{"in turn": ..., "by lot": ...}`) are chosen from a menu; it begins with the
-    first.
+    first, and `menu` is the word beside it.
     `proxies` (by instance name, with `.cut()` and `.restore()`) add a button that cuts the wire.
     """
     global _active
@@ -53,6 +54,7 @@ async def control_panel(
     calls = call if isinstance(call, Mapping) else {"": call}
     traffic = Traffic(instances, next(iter(calls.values())), rate=rate, rng=rng or Random(1))
     panel = Panel(traffic, title, max_rate, slow_seconds, proxies or {}, idle_minutes * 60, calls)
+    panel.choice.description = menu
     panel.show()
     if has_front_end():
         _active = panel

@@ -22,7 +22,7 @@ _BETWEEN, _STILL = ("#E69F00", ".."), ("#999999", "\\\\")
 STATES = {
     **dict.fromkeys(("closed", "up", "ok", "ready", "serving", "passing"), _GOOD),
     **dict.fromkeys(("open", "down", "killed", "error", "failed", "critical"), _BAD),
-    **dict.fromkeys(("half_open", "slow", "draining", "warning", "waiting"), _BETWEEN),
+    **dict.fromkeys(("half_open", "slow", "draining", "warning", "waiting", "some fail"), _BETWEEN),
     **dict.fromkeys(("paused", "stopped", "unknown", "cut"), _STILL),
 }
 
