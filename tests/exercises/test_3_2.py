@@ -246,7 +246,8 @@ async def test_a_failure_goes_on_counting(answer):
     await asyncio.sleep(9)
     during = a.in_flight
     await asyncio.sleep(2)
-    await asyncio.gather(call, return_exceptions=True)
+    with contextlib.suppress(Unavailable):
+        await call
     expect(
         [during, a.in_flight],
         [1, 0],
@@ -262,7 +263,8 @@ async def test_a_bug_is_a_failure_too(answer):
     call = asyncio.ensure_future(answer.wary(instances, 10)("Ada"))
     await asyncio.sleep(9)
     during = a.in_flight
-    await asyncio.gather(call, return_exceptions=True)
+    with contextlib.suppress(ZeroDivisionError):
+        await call
     why = "Every `Exception` is a failure, unless it is an `Answer`."
     expect(during, 1, "in_flight 9 s after a ZeroDivisionError, penalty_seconds=10", why)
 
@@ -294,7 +296,8 @@ async def test_a_cancelled_request_counts_no_longer(answer):
     (a,) = instances = staffed(a=answers)
     call = asyncio.ensure_future(answer.wary(instances, 10)("Ada"))
     await asyncio.sleep(0.5)
-    call.cancel()
+    if not call.cancel():
+        await call  # it is over already, and should not be
     await asyncio.wait([call])
     why = "CancelledError is no Exception; what must always happen belongs in `finally`."
     expect(a.in_flight, 0, "in_flight after a request was cancelled", why)
