@@ -136,8 +136,11 @@ def test_the_first_lesson_runs_from_top_to_bottom(browser: Any, lab: str):
         assert_no_error(page)
 
 
-def test_a_killed_instance_stands_still_on_the_page_while_another_serves_on(browser: Any, lab: str):
-    with opened(browser, lab, "2.4") as page:
+@pytest.mark.parametrize("lesson", ["2.4", "3.1"])
+def test_a_killed_instance_stands_still_on_the_page_while_another_serves_on(
+    browser: Any, lab: str, lesson: str
+):
+    with opened(browser, lab, lesson) as page:
         assert_no_error(page)
         page.wait_for_selector(".panel-status:has-text('running')", timeout=60_000)
         victim, *others = served(page)
