@@ -1,0 +1,320 @@
+"""Graders of the exercises to lesson 3.4, retries, timeouts and overload."""
+
+import asyncio
+from collections import Counter
+from random import Random
+
+import pytest
+
+from course_lib import context
+from course_lib.errors import CallError, DeadlineExceeded, NotFound, Overloaded, Unavailable
+from course_lib.grading.checks import ensure, expect, raises
+from course_lib.middleware.timeout import timeout
+
+# wait
+
+
+def waits(answer, n, **limits):
+    rng = Random(4)
+    return [answer.wait(n, rng, **limits) for _ in range(1000)]
+
+
+def near(number, expected):
+    return abs(number - expected) <= 0.05 * expected
+
+
+@pytest.mark.task("wait")
+def test_the_limit_doubles(answer):
+    """The longest of many waits doubles with each failure."""
+    got = [max(waits(answer, n)) for n in range(4)]
+    ensure(
+        all(near(longest, 0.1 * 2**n) for n, longest in enumerate(got)),
+        "The limit is base after the first failure, n = 0, then twice as much each time.",
+        call="the longest of 1000 waits for n = 0, 1, 2, 3",
+        got=repr([round(longest, 3) for longest in got]),
+        expected="close to 0.1, 0.2, 0.4, 0.8",
+    )
+
+
+@pytest.mark.task("wait")
+def test_any_moment_from_none_to_the_limit(answer):
+    """A tenth of the waits lies in each tenth of the limit."""
+    tenths = Counter(min(9, int(10 * each / 0.8)) for each in waits(answer, 3))
+    got = [tenths[n] for n in range(10)]
+    ensure(
+        all(60 <= number <= 140 for number in got),
+        "Full jitter takes any moment between 0 and the limit.",
+        call="how many of 1000 waits lie in each tenth of 0.8 s, n = 3",
+        got=repr(got),
+        expected="about 100 in each",
+    )
+
+
+@pytest.mark.task("wait")
+def test_at_the_cap_they_are_still_spread(answer):
+    """After many failures clients do not all wait as long as the cap."""
+    got = sum(each >= 9.99 for each in waits(answer, 9, cap=10.0))
+    ensure(
+        got <= 20,
+        "The cap is for the limit. Draw last, or most of them wait exactly as long as the cap.",
+        call="how many of 1000 clients wait 10 s, n = 9 and cap=10",
+        got=repr(got),
+        expected="hardly any",
+    )
+
+
+@pytest.mark.task("wait")
+def test_never_more_than_the_cap(answer):
+    """However often it failed, the wait is not longer than the cap."""
+    got = max(waits(answer, 30, cap=5.0))
+    ensure(
+        got <= 5.0,
+        "Take the smaller one of the cap and the doubled base.",
+        call="the longest of 1000 waits, n = 30 and cap=5",
+        got=f"{got:.3g}",
+        expected="at most 5",
+    )
+
+
+@pytest.mark.task("wait")
+def test_a_week_of_failures(answer):
+    """After 50,000 failures it still waits."""
+    try:
+        got = answer.wait(50_000, Random(4))
+    except OverflowError as error:
+        got = repr(error)
+    ensure(
+        isinstance(got, float) and 0 <= got <= 10,
+        "2.0 ** 50000 is too large for a float. Let the exponent stop growing.",
+        call="wait(50_000, rng)",
+        got=repr(got),
+        expected="something from 0 to 10",
+    )
+
+
+# Budget
+
+
+def after(answer, failures, successes=0, more_failures=0):
+    budget = answer.Budget(10, 0.5)
+    for what, times in (("failed", failures), ("succeeded", successes), ("failed", more_failures)):
+        for _ in range(times):
+            getattr(budget, what)()
+    return budget.allows
+
+
+@pytest.mark.task("Budget")
+def test_a_few_failures_are_retried(answer):
+    """At first and after four failures of ten a retry is allowed."""
+    got = [after(answer, n) for n in (0, 1, 4)]
+    expect(got, [True] * 3, "Budget(10, 0.5).allows after 0, 1 and 4 failures")
+
+
+@pytest.mark.task("Budget")
+def test_no_retry_at_half(answer):
+    """At exactly half of the tokens there is no retry."""
+    why = "There must be more than half of the tokens."
+    expect(after(answer, 5), False, "Budget(10, 0.5).allows after 5 failures", why)
+
+
+@pytest.mark.task("Budget")
+def test_a_success_pays_back(answer):
+    """After six failures three successes are enough, and two are not."""
+    got = [after(answer, 6, n) for n in (2, 3)]
+    why = "Six failures leave 4 tokens; two successes make 5, three 5.5."
+    expect(got, [False, True], "Budget(10, 0.5).allows, 6 failures, then 2 or 3 successes", why)
+
+
+@pytest.mark.task("Budget")
+def test_a_long_outage_is_forgotten(answer):
+    """After a thousand failures eleven successes are enough."""
+    why = "There are never fewer than none: 11 successes make 5.5 tokens."
+    call = "Budget(10, 0.5).allows, 1000 failures, then 11 successes"
+    expect(after(answer, 1000, 11), True, call, why)
+
+
+@pytest.mark.task("Budget")
+def test_a_good_day_is_not_saved_up(answer):
+    """After a thousand successes six failures are still too many."""
+    why = "There are never more than the 10 it began with."
+    call = "Budget(10, 0.5).allows, 1000 successes, then 6 failures"
+    expect(after(answer, 0, 1000, 6), False, call, why)
+
+
+# again
+
+
+class Script:
+    """An endpoint that fails as written, then answers; it notes when it was called."""
+
+    def __init__(self, *errors):
+        self.errors, self.called_at = list(errors), []
+
+    async def __call__(self, request):
+        self.called_at.append(round(asyncio.get_running_loop().time(), 3))
+        if self.errors:
+            raise self.errors.pop(0)
+        return f"hello {request}"
+
+
+def seconds(n):
+    return 1.0 + n
+
+
+@pytest.mark.task("again")
+async def test_asks_until_it_has_an_answer(answer):
+    """Two failures, then the answer; it waits after each failure."""
+    inner = Script(Unavailable("down"), Overloaded("busy"))
+    got = await answer.again(inner, 5, seconds)("Ada")
+    expect(got, "hello Ada", "again(inner, 5, wait), two failures and then an answer")
+    why = "After failure n, from 0, wait(n) seconds pass; here they are 1 and 2."
+    expect(inner.called_at, [0.0, 1.0, 3.0], "when inner was called", why)
+
+
+@pytest.mark.task("again")
+async def test_attempts_are_counted_in_all(answer):
+    """Three attempts are three calls, the first one among them."""
+    inner = Script(*(Unavailable(f"down, call {n}") for n in range(1, 10)))
+    message = ""
+    try:
+        await answer.again(inner, 3, seconds)("Ada")
+    except CallError as error:
+        message = error.message
+    why = "`attempts` are the calls in all, not the retries."
+    expect(len(inner.called_at), 3, "how often inner is called, attempts=3", why)
+    expect(message, "down, call 3", "the error in the end", "Raise the last error.")
+
+
+@pytest.mark.task("again")
+async def test_does_not_wait_in_vain(answer):
+    """After the last attempt the error is raised at once."""
+    inner = Script(*(Unavailable("down") for _ in range(10)))
+    with raises(Unavailable, call="again(inner, 2, wait)"):
+        await answer.again(inner, 2, seconds)("Ada")
+    now = asyncio.get_running_loop().time()
+    expect(now, 1.0, "seconds until the error is raised, attempts=2", "No wait after the last.")
+
+
+@pytest.mark.task("again")
+async def test_an_answer_is_not_asked_again(answer):
+    """NotFound is not asked again, nor is a bug."""
+    for error in (NotFound("no user 7"), ValueError("a bug")):
+        inner = Script(error)
+        caught = None
+        try:
+            await answer.again(inner, 3, seconds)(7)
+        except Exception as raised:
+            caught = raised
+        why = "Who says no says no again. Catch only Unavailable and ComeBackLater."
+        call = f"how often inner is called when it raises {type(error).__name__}"
+        expect(len(inner.called_at), 1, call, why)
+        ensure(caught is error, "The error goes on to the caller.", call=call)
+
+
+@pytest.mark.task("again")
+async def test_believes_a_service_that_says_when(answer):
+    """Overloaded says: come back in five seconds."""
+    inner = Script(Overloaded("busy", retry_after_seconds=5.0))
+    await answer.again(inner, 3, seconds)("Ada")
+    why = "Add `retry_after_seconds` to the wait, when the error has one."
+    expect(inner.called_at, [0.0, 6.0], "when inner was called, wait(0) = 1, retry after 5", why)
+
+
+@pytest.mark.task("again")
+async def test_never_past_the_deadline(answer):
+    """When the next attempt would come too late, the error is raised at once."""
+    inner = Script(*(Unavailable("down") for _ in range(10)))
+    endpoint = timeout(2.5)(answer.again(inner, 9, seconds))
+    got = "nothing"
+    try:
+        await endpoint("Ada")
+    except CallError as error:
+        got = type(error).__name__
+    now = asyncio.get_running_loop().time()
+    why = "After the second attempt, at 1 s, the wait is 2 s and remaining_seconds() is 1.5."
+    expect(
+        [got, now], ["Unavailable", 1.0], "the error and when, deadline 2.5 s, wait 1, 2, ...", why
+    )
+
+
+# in_time
+
+
+class Kitchen:
+    """Takes a second for each; notes the order, and fails where told."""
+
+    def __init__(self, *fails):
+        self.fails, self.done, self.at_once, self.most = fails, [], 0, 0
+
+    async def __call__(self, request):
+        self.at_once += 1
+        self.most = max(self.most, self.at_once)
+        try:
+            await asyncio.sleep(1)
+        finally:
+            self.at_once -= 1
+        if request in self.fails:
+            raise Unavailable("the oven is cold")
+        self.done.append(request)
+        return f"{request} is done"
+
+
+async def order(endpoint, request, patience):
+    """What becomes of a call that waits so long, and when."""
+    instant = None if patience is None else asyncio.get_running_loop().time() + patience
+    context.deadline.set(instant)
+    try:
+        outcome = await endpoint(request)
+    except (CallError, DeadlineExceeded) as error:
+        outcome = type(error).__name__
+    return outcome, round(asyncio.get_running_loop().time(), 3)
+
+
+async def orders(endpoint, *patiences):
+    calls = [order(endpoint, name, each) for name, each in zip("abcdefgh", patiences, strict=False)]
+    return await asyncio.gather(*map(asyncio.create_task, calls))
+
+
+@pytest.mark.task("in_time")
+async def test_one_at_a_time_in_order(answer):
+    """Calls with time enough are served one after the other."""
+    kitchen = Kitchen()
+    got = await orders(answer.in_time(kitchen, 1), None, 9, None)
+    expected = [("a is done", 1.0), ("b is done", 2.0), ("c is done", 3.0)]
+    expect(got, expected, "three calls at once, with None, 9 and None seconds left")
+    expect(kitchen.most, 1, "how many were served at the same time")
+
+
+@pytest.mark.task("in_time")
+async def test_counts_its_own_time(answer):
+    """A call whose turn comes in time but cannot be finished is refused."""
+    got = await orders(answer.in_time(Kitchen(), 1), None, None, 2.5)
+    why = "Two before it take 2 s, and it takes 1 s itself: it must be finished by then."
+    expect(got[2], ("Overloaded", 0.0), "the third of three calls, with 2.5 s left", why)
+
+
+@pytest.mark.task("in_time")
+async def test_who_is_refused_takes_no_place(answer):
+    """Those who are refused do not make the line longer for the next."""
+    got = await orders(answer.in_time(Kitchen(), 1), None, 1.5, 1.5, 1.5, 2.5)
+    why = "One is before it. Those who were refused take no place in the line."
+    expect(
+        got[4], ("e is done", 2.0), "a call with 2.5 s left, after one served, three refused", why
+    )
+
+
+@pytest.mark.task("in_time")
+async def test_who_may_wait_is_not_refused(answer):
+    """Without a deadline a call waits as long as it takes."""
+    got = await orders(answer.in_time(Kitchen(), 1), *[None] * 8)
+    expect(got[7], ("h is done", 8.0), "the last of eight calls without a deadline")
+
+
+@pytest.mark.task("in_time")
+async def test_a_failure_leaves_the_line(answer):
+    """After a failure the line is as long as it is."""
+    endpoint = answer.in_time(Kitchen("a", "b", "c"), 1)
+    await orders(endpoint, None, None, None)
+    got = await order(endpoint, "d", 1.5)
+    why = "Three have failed and are gone. Count down in `finally`."
+    expect(got, ("d is done", 4.0), "a call with 1.5 s left, after three that failed", why)
