@@ -18,6 +18,11 @@ class Guarded:
         """What the instance does, then what its breaker says."""
         return f"{self._instance.state}, breaker {self._circuit.state.replace('_', ' ')}"
 
+    @property
+    def strip(self) -> str:
+        """What the panel draws as a strip: the state of the breaker."""
+        return self._circuit.state
+
     def revive(self) -> None:
         """Undo whatever was done to the instance; the breaker finds out by itself."""
         self._instance.recover()

@@ -9,6 +9,7 @@ waits, so that it disturbs no measurement. One panel is active at a time. Withou
 import asyncio
 import html
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from random import Random
 from typing import Any
@@ -96,7 +97,11 @@ class Panel:
         self._idle_seconds, self._touched = idle_seconds, time.monotonic()
         self._task: asyncio.Task[None] | None = None
         self._free = asyncio.Event()
-        self.state = {name: _text(f"state-{name}", "8em") for name in traffic.instances}
+        self.state = {
+            name: _text(f"state-{name}", "14em" if "," in instance.state else "8em")
+            for name, instance in traffic.instances.items()
+        }
+        self._strips: deque[dict[str, str]] = deque(maxlen=traffic.samples.maxlen)
         self.served = {name: _text(f"served-{name}", "9em") for name in traffic.instances}
         self.status = _text("panel-status", "auto")
         self.load = ipywidgets.IntSlider(
@@ -158,6 +163,8 @@ class Panel:
     async def frame(self) -> None:
         """Send for a fifth of a second, then show what came of it."""
         await self.traffic.frame()
+        instances = self.traffic.instances.items()
+        self._strips.append({n: each.strip for n, each in instances if hasattr(each, "strip")})
         self._refresh()
         self.figure.update()
 
@@ -260,6 +267,7 @@ class Panel:
             {name: [sample.answered[name] for sample in samples] for name in names},
             [sample.failed_percent for sample in samples],
             title=self.title,
+            states=list(self._strips),
         )
 
     def _ipython_display_(self) -> None:

@@ -1,9 +1,19 @@
 """The picture of a control panel: answers a second by instance, and below it the failed calls."""
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
-from course_lib.lab.plots.canvas import COLOURS, LINE_STYLES, MARKERS, Canvas, Picture, rounded
+from course_lib.lab.plots.canvas import (
+    COLOURS,
+    FAINT,
+    LINE_STYLES,
+    MARKERS,
+    Canvas,
+    Picture,
+    rounded,
+)
+from course_lib.lab.plots.spans import STATES
 
 
 def traffic(
@@ -13,12 +23,20 @@ def traffic(
     *,
     title: str,
     window_seconds: float = 30.0,
+    states: Sequence[Mapping[str, str]] = (),
 ) -> Picture:
-    """Lines per instance in requests/s over the failed share in %, the last seconds of both."""
+    """Lines per instance in requests/s over the failed share in %, the last seconds of both.
+
+    `states` by instance, one mapping for each of `seconds`, become strips between the two.
+    """
     canvas = Canvas(title, 7.2, 3.9, crisp=False)
     figure, upper = canvas.figure, canvas.axes
     upper.set_position((0.095, 0.44, 0.80, 0.43))
     lower: Any = figure.add_axes((0.095, 0.135, 0.80, 0.19), sharex=upper)
+    rows = list(states[-1]) if states else []
+    if rows:
+        upper.set_position((0.095, 0.54, 0.80, 0.33))
+        _strips(figure.add_axes((0.095, 0.355, 0.80, 0.14), sharex=upper), seconds, states, rows)
     for i, rates in enumerate(answered.values()):
         style = {"color": COLOURS[i % 7], "linestyle": LINE_STYLES[i % 7], "linewidth": 2.2}
         every = {"marker": MARKERS[i % 7], "markersize": 6, "markevery": (3 * i % 10, 15)}
@@ -39,7 +57,29 @@ def traffic(
         *(f"{name}: {rounded(rates[-1])} requests/s." for name, rates in answered.items() if rates),
         *(f"Failed: {rounded(share)} %." for share in failed_percent[-1:]),
     ]
+    said += [f"{name}: {states[-1][name]}." for name in rows]
     return canvas.picture(said)
+
+
+def _strips(
+    axes: Any, seconds: Sequence[float], states: Sequence[Mapping[str, str]], rows: Sequence[str]
+) -> None:
+    """Each instance's states as a strip."""
+    for row, name in enumerate(rows):
+        began = max(0.0, seconds[0] - 0.2)
+        for at, (state, after) in zip(
+            seconds, pairwise([s[name] for s in states] + [""]), strict=False
+        ):
+            if state != after:
+                colour, hatch = STATES.get(state, (FAINT, ""))
+                look = {"facecolor": colour, "hatch": hatch, "edgecolor": "white", "linewidth": 0.3}
+                axes.barh(row, at - began, 0.8, left=began, **look)
+                began = at
+    axes.set_yticks(range(len(rows)), rows)
+    axes.set(ylim=(len(rows) - 0.5, -0.5))
+    axes.tick_params(axis="x", labelbottom=False)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(False)
 
 
 def _names(axes: Any, answered: Mapping[str, Sequence[float]], top: float, at: float) -> None:
