@@ -36,6 +36,7 @@ def traffic(
     rows = list(states[-1]) if states else []
     if rows:
         upper.set_position((0.095, 0.54, 0.80, 0.33))
+        upper.tick_params(axis="x", labelbottom=False)
         _strips(figure.add_axes((0.095, 0.355, 0.80, 0.14), sharex=upper), seconds, states, rows)
     for i, rates in enumerate(answered.values()):
         style = {"color": COLOURS[i % 7], "linestyle": LINE_STYLES[i % 7], "linewidth": 2.2}
