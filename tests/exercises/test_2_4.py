@@ -121,7 +121,7 @@ def the_onion(answer):
         sorted(map(id, ordered)) == sorted(map(id, parts.values())),
         "Return each of the five middlewares once.",
         call="order_the_onion(parts)",
-        got=f"{len(ordered)} things",
+        got=f"{len(ordered)} things: {', '.join(type(each).__name__ for each in ordered)}",
         expected="a list of the five values of parts",
     )
     endpoint = chain(*ordered)(hello)
@@ -279,6 +279,14 @@ async def test_callers_do_not_share(answer):
 
 
 @pytest.mark.task("limit_each_caller")
+async def test_nobody_is_a_caller_too(answer):
+    """Callers without a name share a bucket, and it is limited too."""
+    call = as_caller(answer.limit_each_caller(1, 2)(quick), None)
+    why = "`None` is a caller like any other; otherwise leaving the password out lifts the limit."
+    expect(await burst_of(call, 3), ["ok", "ok", "refused"], "three calls of None, burst 2", why)
+
+
+@pytest.mark.task("limit_each_caller")
 async def test_memory_is_bounded(answer):
     """With room for two callers, the one who has been quiet longest is forgotten."""
     endpoint = answer.limit_each_caller(0.001, 1, most_callers=2)(quick)
@@ -371,6 +379,14 @@ def test_refuses_what_never_expires(answer):
 
 
 @pytest.mark.task("caller_of")
+def test_refuses_what_names_nobody(answer):
+    """A token that names nobody is refused."""
+    bad = jwt.encode({"exp": time.time() + 600}, KEY, "HS256")
+    why = "Require `sub` as well, or reading it raises KeyError, and the service answers 500."
+    refused(answer, bad, "a token without `sub`", why)
+
+
+@pytest.mark.task("caller_of")
 @pytest.mark.parametrize("text", ["", "hello", "a.b.c"])
 def test_refuses_what_is_no_token(answer, text):
     """Text that is no token is refused in the same way."""
@@ -418,7 +434,9 @@ def ids_of(sent):
 async def test_keeps_the_id_it_was_given(answer):
     """The id that came with the request is on the answer, once."""
     sent = await ask(answer, app_with(), [(b"x-request-id", b"abc")])
-    expect(ids_of(sent), [b"abc"], "the x-request-id of the answer to a request with id abc")
+    call = "the x-request-id of the answer to a request with id abc"
+    why = "Look in scope['headers'] for b'x-request-id': names and values are bytes."
+    expect(ids_of(sent), [b"abc"], call, why)
 
 
 @pytest.mark.task("request_ids")
