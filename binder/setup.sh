@@ -67,4 +67,5 @@ else
     install -r binder/requirements.txt || stop "$offline"
     install --no-deps -e . || stop "$offline"
     touch .venv/.course-ready
+    echo 'Ready: `make lab` opens the course.'
 fi

@@ -4,7 +4,7 @@
 hint("NAME")                        shows the next of three hints
 guess = predict("p95 in ms", 12)    records a prediction
 quiz("2.1")                         asks the questions of a lesson
-progress_page()                     shows what is done
+progress_page()                     shows what is done; progress_page("2.1") one lesson
 """
 
 from typing import Any

@@ -33,6 +33,7 @@ class Card:
     report: Report
     done: int = 0
     total: int = 0
+    passed_before: bool = False
 
     @property
     def headline(self) -> str:
@@ -46,19 +47,27 @@ class Card:
         """The progress in this lesson."""
         if not self.task:
             return ""
-        return f"{self.done} of {self.total} tasks of lesson {self.task.lesson} passed"
+        standing = f"{self.done} of {self.total} tasks of lesson {self.task.lesson} passed"
+        if self.passed_before and not self.report.passed:
+            return f"passed before; this version does not ({standing})"
+        return standing
 
     def __repr__(self) -> str:
-        lines = [self.headline, *self.report.message.splitlines()]
-        lines += [f"  [{_SIGNS[check.outcome]}] {check.sentence}" for check in self.report.checks]
-        first = self._explained()
-        if first:
-            lines += [f"    {label}: {text}" for label, text in first.details]
-        if self.report.output and not self.report.passed:
-            lines += ["your code printed:", self.report.output.rstrip()]
+        lines = [self.headline, *self.body()]
         if self.task and not self.report.passed:
             lines.append(f'next hint: hint("{self.task.name}")')
         return "\n".join([*lines, self.standing]).rstrip()
+
+    def body(self) -> list[str]:
+        """The lines between headline and hint: each check, and under the first failed one why."""
+        lines, first = self.report.message.splitlines(), self._explained()
+        for check in self.report.checks:
+            lines.append(f"  [{_SIGNS[check.outcome]}] {check.sentence}")
+            if check is first:
+                lines += [f"      {label}: {text}" for label, text in check.details]
+        if self.report.output and not self.report.passed:
+            lines += ["your code printed:", self.report.output.rstrip()]
+        return lines
 
     def _explained(self) -> Check | None:
         first = self.report.first_failure

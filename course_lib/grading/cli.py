@@ -5,6 +5,8 @@ could be checked.
 """
 
 import argparse
+import os
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -29,11 +31,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit status."""
     asked = _parser().parse_args(arguments)
     try:
-        return int(asked.run(asked))
+        status = int(asked.run(asked))
+        sys.stdout.flush()
+        return status
     except tasks.TasksMalformed as error:
         return _fail(f"The course's own tasks are damaged: {error}")
     except (workspace.WorkspaceError, notebooks.NotebookUnreadable) as error:
         return _fail(str(error))
+    except BrokenPipeError:  # `course check | head`: nobody reads on, and that is no error
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except OSError as error:
         return _fail(f"{error}. `course doctor` looks for the cause.")
     except KeyboardInterrupt:
@@ -76,8 +83,8 @@ def _parser() -> argparse.ArgumentParser:
 def lab(asked: argparse.Namespace) -> int:
     """Lay the workspace and become JupyterLab, or tell where it runs already."""
     said = str(workspace.lay())
-    if said:
-        print(said, flush=True)
+    if said or asked.lay_only:
+        print(said or f"{places.workspace()} is up to date", flush=True)
     if asked.lay_only:
         workspace.quieten_jupyterlab()
         return 0
@@ -107,8 +114,7 @@ def hint(asked: argparse.Namespace) -> int:
     task = tasks.find(asked.what)
     if task is None:
         return _unknown(asked.what)
-    number = _stored().next_hint(task.name, len(task.hints))
-    print(f"Hint {number} of {len(task.hints)}: {task.hints[number - 1]}")
+    print(_stored().next_hint(task))
     return 0
 
 
@@ -133,7 +139,8 @@ def solution(asked: argparse.Namespace) -> int:
         return _fail(f"The solution of lesson {task.lesson} is not here.")
     if task.name not in _stored().passed() and not asked.yes and not _confirmed(task.name):
         return 1
-    print(notebooks.read(path).only(task.name).strip())
+    code = notebooks.read(path).only(task.name)
+    print(re.sub(r"(?m)^[ \t]*### (BEGIN|END) SOLUTION[ \t]*\n?", "", code).strip())
     return 0
 
 
@@ -219,8 +226,11 @@ def _check_lesson(
         words = "passed" if report.passed else f"failed ({report.status})"
         print(f"{lesson.number}  {task.name}  {words}", flush=True)
         if not report.passed and (detailed or report.status != "not started"):
+            lines = "\n".join(Card(task, report).body()).splitlines()
             print(
-                "\n".join(f"      {line}" for line in repr(Card(task, report)).splitlines()[1:-1])
+                "\n".join(
+                    f"      {line}" for line in [*lines, f"next hint: course hint {task.name}"]
+                )
             )
     return len(lesson.tasks), failed
 
@@ -259,7 +269,9 @@ def _stored() -> progress.Progress:
 
 
 def _unknown(what: str) -> int:
-    return _fail(f"No lesson or task is called {what!r}; `course progress` lists them.")
+    near = tasks.nearest(what)
+    asked = f" Did you mean {near}?" if near else ""
+    return _fail(f"No lesson or task is called {what!r}; `course progress` lists them.{asked}")
 
 
 def _fail(message: str) -> int:

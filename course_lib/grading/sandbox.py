@@ -78,6 +78,8 @@ class Sandbox:
             str.strip, given.cells.get(task.name, [])
         ):
             report.status = "not started"
+            for check in report.checks:
+                check.outcome, check.details = "not started", []
         return report
 
     def _ask(self, job: dict[str, Any]) -> Report:

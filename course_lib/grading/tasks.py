@@ -3,6 +3,7 @@
 tests/exercises/2.1.toml describes what tests/exercises/test_2_1.py checks.
 """
 
+import difflib
 import re
 import tomllib
 from dataclasses import dataclass
@@ -136,3 +137,10 @@ def lesson_of(number: str) -> Lesson | None:
 def find(name: str) -> Task | None:
     """The task with this name; names are unique in the course."""
     return next((task for each in lessons() for task in each.tasks if task.name == name), None)
+
+
+def nearest(name: str) -> str | None:
+    """The name of a task that somebody who wrote `name` may have meant."""
+    names = {each.name.replace("_", ""): each.name for lesson in lessons() for each in lesson.tasks}
+    near = difflib.get_close_matches(name.replace("_", "").lower(), names, 1)
+    return names[near[0]] if near else None

@@ -2,7 +2,10 @@
 
 import csv
 import json
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -78,7 +81,9 @@ def test_hints_come_one_after_the_other(capsys: pytest.CaptureFixture[str]):
         "Hint 2 of 3",
         "Hint 3 of 3",
         "Hint 3 of 3",
+        "That was th",
     ]
+    assert "`course solution double`" in said[-1]
 
 
 def test_a_solution_is_shown_after_finishing_or_when_told(
@@ -87,11 +92,43 @@ def test_a_solution_is_shown_after_finishing_or_when_told(
     monkeypatch.setattr("builtins.input", lambda question: "n")
     assert main(["solution", "double"]) == 1
     assert main(["solution", "double", "--yes"]) == 0
-    assert "return number * 2" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "return number * 2" in shown
+    assert "SOLUTION" not in shown
+
+
+def test_a_failure_stands_under_its_check_with_the_next_step_of_a_terminal(
+    sample: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    folder, path = work(sample, tmp_path)
+    path.write_text(path.read_text().replace("return number * 2", "return number"))
+    assert main(["check", "double", "--work", str(folder)]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    call = next(n for n, line in enumerate(lines) if "call: double(3)" in line)
+    assert "[failed]" in lines[call - 1]
+    assert lines[-2].strip() == "next hint: course hint double"
+
+
+def test_whoever_reads_no_further_is_told_nothing(sample: Path, tmp_path: Path):
+    command = [sys.executable, "-m", "course_lib.grading.cli", "check", "--work"]
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run(
+        [*command, str(sample / "solutions")], stdout=writing, stderr=subprocess.PIPE, timeout=60
+    )
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (1, b"")
+
+
+def test_a_name_that_is_nearly_right_is_understood(capsys: pytest.CaptureFixture[str]):
+    assert main(["hint", "answerlater"]) == 2
+    assert "Did you mean answer_later?" in capsys.readouterr().err
 
 
 def test_from_laying_to_the_next_task(capsys: pytest.CaptureFixture[str]):
     assert main(["lab", "--lay-only"]) == 0
+    assert main(["lab", "--lay-only"]) == 0
+    assert "is up to date" in capsys.readouterr().out
     assert main(["next"]) == 0
     assert "double: Double a number (2 min)" in capsys.readouterr().out
     shutil.copy(places.root() / "solutions/9.1-sample.ipynb", places.workspace() / "exercises")

@@ -8,6 +8,7 @@ import pytest
 from nbclient import NotebookClient
 
 from course_lib.grading.card import Card
+from course_lib.grading.pages import progress_page
 from course_lib.grading.quizzes import Quiz, quiz
 from course_lib.grading.report import Check, Report
 from course_lib.grading.tasks import Question, find
@@ -81,6 +82,19 @@ def test_a_card_has_the_same_words_as_text_and_as_html():
     assert "<code>no</code>" in html
     assert html.count("<details>") == 4, "what was printed, and three hints"
     assert "script" not in html and "http" not in html
+
+
+def test_a_card_that_fails_says_so_though_the_task_passed_before():
+    failed = Card(find("double"), Report("double", "failed"), 2, 2, passed_before=True)
+    assert "passed before; this version does not" in failed._repr_html_()
+    passed = Card(find("double"), Report("double", "passed"), 2, 2, passed_before=True)
+    assert passed.standing == "2 of 2 tasks of lesson 9.1 passed"
+
+
+def test_a_progress_page_shows_one_lesson_when_asked():
+    assert repr(progress_page("9.1")) == repr(progress_page())
+    with pytest.raises(ValueError, match="no lesson"):
+        progress_page("9.9")
 
 
 def test_a_quiz_lists_its_options_and_hides_its_answers():
