@@ -41,5 +41,5 @@ def nothing_is_left(request: pytest.FixtureRequest) -> Iterator[None]:
         return
     before = leaks.snapshot()
     yield
-    left = leaks.left_since(before)
+    left = leaks.left_since(before, wait_seconds=5)
     assert not left, "left behind: " + ", ".join(left)

@@ -34,6 +34,7 @@ from grpc._cython.cygrpc import init_grpc_aio as _poll  # gRPC's own, begun by i
 _poll()
 _before = _leaks.snapshot()"""
 LOOK_AGAIN = """\
+import asyncio as _asyncio
 from course_lib.grading.sandbox import shared as _grading
 from course_lib.lab import launch as _launch, processes as _processes
 from course_lib.transport import http_client as _http
@@ -43,7 +44,8 @@ _processes.stop_all()
 await _http.close_connections()
 await _launch.on_lab(_http.close_connections())  # services call each other too
 _house = ("run_in_context", "Kernel.shell_main")  # the kernel's own, one for every cell
-_left = [name for name in _leaks.left_since(_before) if not name.endswith(_house)]
+await _asyncio.get_running_loop().shutdown_default_executor()  # the kernel's own threads
+_left = [name for name in _leaks.left_since(_before, wait_seconds=5) if not name.endswith(_house)]
 assert not _left, "left behind: " + ", ".join(_left)"""
 
 
