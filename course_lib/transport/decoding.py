@@ -20,7 +20,9 @@ from course_lib.errors import InvalidRequest
 Convert = Callable[[Any, str], Any]
 """Takes a value and the name of its field; returns the value as the type wants it."""
 
-_INTEGER = re.compile(r"-?[0-9]{1,19}")
+_INTEGER = re.compile(r"-?[0-9]{1,19}")  # what may fit; int() of thousands of digits is slow
+_DIGITS = re.compile(r"-?[0-9]+")
+_WHOLE = "an integer of at most 64 bits"
 _BOOLEANS = {"true": True, "false": False}
 
 
@@ -83,8 +85,9 @@ def fill(
     for name, value in values.items():
         convert = converters.get(name)
         if convert is None:
-            known = ", ".join(converters) or "none"
-            raise InvalidRequest(f"{prefix}{str(name)[:40]}: unknown field (there is: {known})")
+            known = ", ".join(converters)
+            there = f" (there is: {known})" if known else "; none may be given here"
+            raise InvalidRequest(f"{prefix}{str(name)[:40]}: unknown field{there}")
         filled[name] = convert(value, prefix + name)
     return filled
 
@@ -130,7 +133,7 @@ def _integer(value: Any, field: str) -> int:
     if type(value) is not int:
         refuse(field, "an integer", value)
     if not -(2**63) <= value < 2**63:
-        refuse(field, "an integer of 64 bits", value)
+        refuse(field, _WHOLE, value)
     return value
 
 
@@ -154,7 +157,7 @@ def _boolean(value: Any, field: str) -> bool:
 
 def _text_integer(text: str, field: str) -> int:
     if not _INTEGER.fullmatch(text):
-        refuse(field, "an integer", text)
+        refuse(field, _WHOLE if _DIGITS.fullmatch(text) else "an integer", text)
     return _integer(int(text), field)
 
 

@@ -40,7 +40,7 @@ class LeanRoute(APIRoute):
             await self.app(scope, receive, send)
             return
         allowed = ", ".join(sorted(_methods_at(scope["router"].routes, self.path)))
-        refusal = Unimplemented(f"{scope['method']}: not a method of this path ({allowed} is)")
+        refusal = Unimplemented(f"{scope['method']}: this path takes only {allowed}")
         status, headers, body = encode_error(refusal, 405)
         await send_answer(send, status, [*headers, (b"allow", allowed.encode())], body)
 

@@ -110,7 +110,8 @@ async def _refuse(request: Request, error: Any) -> Response:
     if error.status_code == 404:
         refusal = NotFound(f"no such path: {request.scope['path']}")
     if error.status_code == 405:
-        refusal = Unimplemented(f"{request.method}: not a method of this path")
+        allowed = (error.headers or {}).get("Allow", "other methods")
+        refusal = Unimplemented(f"{request.method}: this path takes only {allowed}")
     status, headers, body = encode_error(refusal, error.status_code)
     response = Response(body, status)
     response.raw_headers = [*headers, (b"content-length", b"%d" % len(body))]
