@@ -8,7 +8,7 @@ from course_lib.authoring.normal import read
 
 ROOT = Path(__file__).parents[1]
 FIRST, *ENTRIES = [cell.source for cell in read(ROOT / "notebooks" / "glossary.ipynb").cells]
-ENTRY = re.compile(r"## [^\n]+\n\n[^\n.]+\. [^\n]+\.\n\n\[\d\.\d[^\]]*\]\([^)]+\.ipynb\)")
+ENTRY = re.compile(r"## [^\n]+\n\n[^\n]+\.\n\n\[\d\.\d[^\]]*\]\([^)]+\.ipynb\) · [^\n.]+")
 
 
 def terms() -> list[str]:
@@ -20,7 +20,7 @@ def anchor(term: str) -> str:
     return term.replace(" ", "-")
 
 
-def test_an_entry_has_its_chinese_name_a_sentence_and_the_lesson_that_teaches_it():
+def test_an_entry_has_a_sentence_the_lesson_that_teaches_it_and_its_chinese_name():
     assert [entry for entry in ENTRIES if not ENTRY.fullmatch(entry)] == []
 
 
