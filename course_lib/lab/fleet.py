@@ -1,6 +1,7 @@
 """Several instances of one service, each of which can be killed, slowed down and revived.
 
-An instance keeps its address for life, as a machine does, so that clients find it again.
+An instance keeps its address for life, as a machine does, so that clients find it again. With a
+line before it (`lined`), the network between it and its clients can be partitioned too.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -9,23 +10,41 @@ from typing import Any, Self
 from course_lib.lab.faults import slowed
 from course_lib.lab.launch import Server, serve, serve_grpc
 from course_lib.lab.launched import stop_together
+from course_lib.lab.proxy import Proxy
+
+_lines: dict[str, Proxy] = {}
+
+
+def close_lines() -> None:
+    """Take away the lines of every fleet; the servers behind them are not touched."""
+    for name in list(_lines):
+        _lines.pop(name).close()
 
 
 class FleetInstance:
     """One instance: `name`, `address`, `url`, and what may be done to it.
 
-    `state` is "up", "slow", "paused" or "down"; `served` counts the answers since it began.
+    `state` is "up", "slow", "paused", "parted" or "down"; `served` counts the answers since it
+    began.
     """
 
-    def __init__(self, name: str, app: Any, server_name: str) -> None:
+    def __init__(self, name: str, app: Any, server_name: str, *, lined: bool = False) -> None:
         self.name = name
         self._delay_seconds = 0.0
         self._served_before = 0
         self._app = app
         self._server_name = server_name
         self._server: Server = self._start(port=0)
-        self.address = self._server.address
-        self.url = self._server.url
+        self._port = int(self._server.address.split(":")[1])
+        self._line = self._lay_line() if lined else None
+        self.address = (self._line or self._server).address
+        self.url = f"http://{self.address}"
+
+    def _lay_line(self) -> Proxy:
+        if self._server_name in _lines:
+            _lines[self._server_name].close()
+        _lines[self._server_name] = Proxy(self._server.address)
+        return _lines[self._server_name]
 
     def _start(self, port: int) -> Server:
         app = slowed(self._app, lambda: self._delay_seconds)
@@ -35,6 +54,8 @@ class FleetInstance:
     def state(self) -> str:
         """What the instance is doing."""
         if self._server.state == "up":
+            if self._line is not None and self._line.stalled:
+                return "parted"
             return "slow" if self._delay_seconds else "up"
         return "paused" if self._server.state == "paused" else "down"
 
@@ -51,13 +72,26 @@ class FleetInstance:
         """End in good order: requests in flight finish."""
         self._server.stop()
 
+    @property
+    def acts(self) -> Mapping[str, Callable[[], None]]:
+        """What else a control panel may offer."""
+        return {} if self._line is None else {"partition": self.partition}
+
+    def partition(self) -> None:
+        """Let nothing pass between the instance and its clients; nobody is told."""
+        if self._line is None:
+            raise RuntimeError("this instance has no line to part: Fleet(..., lined=True)")
+        self._line.stall()
+
     def revive(self) -> None:
-        """Start again at the same address, healthy; nothing happens to one that is not down."""
+        """Start again at the same address, healthy, and mend its line; one that is up stays up."""
+        if self._line is not None:
+            self._line.restore()
         if self.state != "down":
             return
         self._served_before += self._server.served
         self._delay_seconds = 0.0
-        self._server = self._start(port=int(self.address.split(":")[1]))
+        self._server = self._start(self._port)
 
     def slow_down(self, seconds: float) -> None:
         """Let every request take `seconds` longer."""
@@ -106,8 +140,11 @@ class Fleet(Mapping[str, FleetInstance]):
         names: Sequence[str] = ("a", "b", "c"),
         *,
         name: str = "fleet",
+        lined: bool = False,
     ) -> None:
-        self._instances = {n: FleetInstance(n, make_app(n), f"{name}-{n}") for n in names}
+        self._instances = {
+            n: FleetInstance(n, make_app(n), f"{name}-{n}", lined=lined) for n in names
+        }
 
     @property
     def addresses(self) -> dict[str, str]:
@@ -127,6 +164,9 @@ class Fleet(Mapping[str, FleetInstance]):
     def stop(self) -> None:
         """Stop every instance, all at the same time."""
         stop_together(instance._server for instance in self.values())
+        for instance in self.values():
+            if instance._line is not None:
+                instance._line.close()
 
     def __getitem__(self, name: str) -> FleetInstance:
         return self._instances[name]

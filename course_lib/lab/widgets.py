@@ -23,7 +23,8 @@ from course_lib.lab.plots import traffic as draw_traffic
 from course_lib.lab.traffic import Instance, Traffic
 
 FRAMES_WITHOUT_FRONT_END = 20
-_MARKS = {"up": "●", "starting": "○", "slow": "◐", "paused": "◌", "cut": "✂", "down": "✕"}
+_MARKS = {"up": "●", "starting": "○", "slow": "◐", "paused": "◌", "down": "✕"}
+_MARKS |= {"cut": "✂", "parted": "✂"}
 
 Call = Callable[[], Awaitable[Any]]
 

@@ -116,3 +116,35 @@ async def test_an_instance_over_grpc_is_killed_revived_and_slowed_down_like_the_
 async def name_of_first(instance: GrpcInstance) -> str:
     async with grpc.aio.insecure_channel(instance.address) as channel:
         return (await grpc_user_client(channel).get_user(1)).name
+
+
+@pytest.fixture
+def lined() -> Iterator[Fleet]:
+    with Fleet(App, ("a",), name="lined", lined=True) as fleet:
+        yield fleet
+
+
+def test_a_partition_is_silence_until_the_line_is_mended(lined: Fleet):
+    with httpx.Client(base_url=lined["a"].url, timeout=0.3) as client:
+        assert client.get("/").text == "a"
+        lined["a"].partition()
+        assert lined["a"].state == "parted"
+        with pytest.raises(httpx.ReadTimeout):
+            client.get("/")
+        lined["a"].revive()
+        assert lined["a"].state == "up"
+        assert client.get("/").text == "a"
+
+
+def test_a_lined_instance_is_killed_and_revived_behind_its_line(lined: Fleet):
+    lined["a"].kill()
+    with pytest.raises(httpx.TransportError):
+        httpx.get(lined["a"].url)
+    lined["a"].revive()
+    assert httpx.get(lined["a"].url).text == "a"
+
+
+def test_a_fleet_without_lines_says_how_to_get_them(fleet: Fleet):
+    assert fleet["a"].acts == {}
+    with pytest.raises(RuntimeError, match="lined=True"):
+        fleet["a"].partition()
