@@ -3,6 +3,7 @@
 import asyncio
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
 
 import pytest
@@ -60,8 +61,8 @@ async def test_no_more_than_at_most_run_at_once(answer):
     await asyncio.gather(*(call() for _ in range(8)))
     ensure(
         most <= 2,
-        "All threads would be busy with this one function. Count the turns in one place, and let "
-        "a call wait for its turn before it gets a thread.",
+        "The library would be called more often than it was said to stand. Make one pool for all "
+        "calls, outside the inner function: with as many threads as may run at once.",
         call="eight calls at once, at_most=2",
         got=f"{most} functions running at the same time",
         expected="at most 2",
@@ -93,7 +94,34 @@ async def test_context_variables_come_along(answer):
         await answer.unblock(trace_id.get, at_most=2)(),
         "4bf92f",
         "trace_id.get() inside the thread, after trace_id.set('4bf92f')",
-        "A thread starts with no context; `asyncio.to_thread` brings the caller's along.",
+        "A thread of a pool has no context of its own. `contextvars.copy_context().run` takes the "
+        "caller's along; copy it where the call is made.",
+    )
+
+
+@pytest.mark.task("unblock")
+@pytest.mark.real_time
+async def test_others_get_a_thread_while_all_payments_run(answer):
+    """While every payment runs, the event loop's own pool has a thread for a lookup."""
+    begun, looked_up = threading.Event(), threading.Event()
+
+    def pay():
+        begun.set()
+        return looked_up.wait(2)  # only a lookup that gets no thread makes anybody wait so long
+
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(1))
+    paying = asyncio.create_task(answer.unblock(pay, at_most=1)())
+    while not begun.is_set() and not paying.done():
+        await asyncio.sleep(0.001)
+    loop_went_on = not paying.done()  # if it did not, another check says so
+    await asyncio.to_thread(looked_up.set)
+    ensure(
+        await paying or not loop_went_on,
+        "`asyncio.to_thread` and `run_in_executor(None, ...)` share one pool with everything else, "
+        "host names too. A pool of your own, `ThreadPoolExecutor(at_most)`, leaves that one alone.",
+        call="a payment, and a lookup in the loop's own pool, which has one thread",
+        got="a lookup that got no thread until the payment was over",
+        expected="a lookup that is done while the payment runs",
     )
 
 
@@ -133,7 +161,8 @@ def test_false_is_false(answer):
         got = answer.settings(FILE, {"DEBUG": given})["debug"]
         why = "`bool` of a string that is not empty is True. Look at what the text says."
         expect(got, False, f"settings(file, {{'DEBUG': {given!r}}})['debug']", why)
-    with raises(ValueError, call="settings(file, {'DEBUG': 'perhaps'})", names="DEBUG"):
+    call, why = "settings(file, {'DEBUG': 'perhaps'})", "Refuse it, and name the variable."
+    with raises(ValueError, call=call, names="DEBUG", why=why):
         answer.settings(FILE, {"DEBUG": "perhaps"})
 
 
@@ -193,6 +222,18 @@ class Shop:
         return result
 
 
+async def worked(answer, jobs, shop, workers):
+    try:
+        return await answer.work(jobs, shop.do, workers)
+    except ExceptionGroup as group:
+        raise CheckFailed(
+            "A TaskGroup wraps the errors of its tasks in a group. Raise the error itself.",
+            call=f"work([one that fails, ...], do, workers={workers})",
+            got=repr(group),
+            expected=repr(group.exceptions[0]),
+        ) from None
+
+
 @pytest.mark.task("work")
 async def test_results_stand_in_the_order_of_the_jobs(answer):
     """The results stand in the order of the jobs, whichever is done first."""
@@ -247,7 +288,7 @@ async def test_an_error_is_raised_as_it_is(answer):
     shop, error = Shop(), LookupError("line 2")
     jobs = [(1, "a"), (1, error), *[(1, n) for n in range(20)]]
     with raises(LookupError, call="work([a, one that fails, ...], do, workers=2)", names="line 2"):
-        await answer.work(jobs, shop.do, 2)
+        await worked(answer, jobs, shop, 2)
     await asyncio.sleep(60)
     ensure(
         len(shop.done) <= 2,
@@ -264,7 +305,7 @@ async def test_what_is_being_done_is_cancelled(answer):
     shop = Shop()
     jobs = [(1, LookupError("first")), (30, "slow")]
     with raises(LookupError, call="work([one that fails, a slow one], do, workers=2)"):
-        await answer.work(jobs, shop.do, 2)
+        await worked(answer, jobs, shop, 2)
     await asyncio.sleep(60)
     expect(
         (shop.done, shop.cancelled),
