@@ -1,6 +1,7 @@
 """Graders of the exercises to lesson 2.1, endpoint."""
 
 import asyncio
+import inspect
 import json
 import re
 from dataclasses import dataclass
@@ -97,6 +98,21 @@ async def test_takes_any_dataclass(answer):
     call = "endpoint_of(get_user) of a dataclass with slots"
     got = await call_endpoint(answer, get_user, Slotted(1), call)
     expect(got, "user 1", call, "Not every object has a `__dict__`.")
+
+
+@pytest.mark.task("endpoint_of")
+def test_an_endpoint_is_async(answer):
+    """What comes out is an async function itself."""
+    endpoint = answer.endpoint_of(get_user)
+    shapes = (endpoint, getattr(endpoint, "__call__", None))  # noqa: B004
+    ensure(
+        any(inspect.iscoroutinefunction(shape) for shape in shapes),
+        "Write `async def endpoint(request)`, and `await` the method in it. What goes around "
+        "endpoints, and FastAPI too, looks whether a function is async.",
+        call="inspect.iscoroutinefunction(endpoint_of(get_user))",
+        got="False",
+        expected="True",
+    )
 
 
 @pytest.mark.task("endpoint_of")
@@ -237,7 +253,8 @@ def test_a_lost_request_is_repeated(answer):
             left,
             f"the orders after {name}, whose first request was lost",
             "Doing it twice leaves what doing it once leaves, so choose a method that the client "
-            "may repeat.",
+            "may repeat: PUT or DELETE. It repeats neither POST nor PATCH, since a PATCH may "
+            "say `one more`.",
         )
 
 
@@ -335,6 +352,13 @@ def test_names_what_nobody_knows(answer):
     """A field that nobody knows is refused by its name."""
     why = "Otherwise a typing mistake in a field is accepted in silence."
     refused(answer, body_of(name="Ada", age=36, admin=True), "admin:", why)
+
+
+@pytest.mark.task("new_user_from")
+def test_names_what_is_given_twice(answer):
+    """A field that is given twice is refused by its name."""
+    why = "json.loads keeps the last of the two in silence, unless you give it object_pairs_hook."
+    refused(answer, b'{"name": "Ada", "age": 36, "age": 7}', "age:", why)
 
 
 @pytest.mark.task("new_user_from")
@@ -479,6 +503,15 @@ async def test_without_a_key_all_go_through(answer):
 
 
 @pytest.mark.task("create_once")
+async def test_an_empty_key_is_a_key(answer):
+    """An empty string is a key like any other."""
+    endpoint = answer.create_once(Shop())
+    got = [await endpoint(Order("")) for _ in range(2)]
+    why = "Only None is no key. `not request.key` holds for an empty string, too."
+    expect(got, ["order 1 of tea"] * 2, 'two requests with the key ""', why)
+
+
+@pytest.mark.task("create_once")
 async def test_two_at_the_same_time_are_one_order(answer):
     """A repeat that arrives while the first is running waits for it."""
     shop = Shop()
@@ -529,10 +562,14 @@ async def test_what_has_begun_goes_on(answer):
     await asyncio.sleep(1)
     first.cancel()
     await asyncio.wait([first])
+    try:
+        got = await endpoint(Order("k1"))
+    except asyncio.CancelledError as error:
+        got = error
     expect(
-        await endpoint(Order("k1")),
+        got,
         "order 1 of tea",
         "a request with the key k1, after the first caller gave up",
-        "The caller is cancelled, the order must not be: run it in a task of its own, and wait "
-        "for that with asyncio.shield.",
+        "Cancelling a caller cancels the task it awaits. Run the order in a task of its own, and "
+        "shield it: `await asyncio.shield(task)`.",
     )
