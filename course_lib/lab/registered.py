@@ -66,14 +66,14 @@ class RegisteredInstance(FleetInstance):
     def __init__(
         self, name: str, app: Any, server_name: str, diary: Diary, register: Callable[..., Any]
     ) -> None:
-        super().__init__(name, app, server_name)
+        super().__init__(name, app, server_name, lined=True)
         self._diary, self._register = diary, register
         self._begin()
 
     @property
     def acts(self) -> Mapping[str, Callable[[], None]]:
         """What a control panel offers for it besides the usual."""
-        return {"stop": self.stop}
+        return {"stop": self.stop, **super().acts}
 
     def kill(self) -> None:
         """Crash, and the heartbeats with it; the registry is not told."""
@@ -88,9 +88,10 @@ class RegisteredInstance(FleetInstance):
         self._diary.note(self.name, "stopped")
 
     def revive(self) -> None:
-        """Start again at the same address and register; nothing happens to one that runs."""
-        if self.state == "down":
-            super().revive()
+        """Mend the line; start again at the same address and register, if it is down."""
+        was_down = self.state == "down"
+        super().revive()
+        if was_down:
             self._begin()
 
     def _begin(self) -> None:
