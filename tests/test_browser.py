@@ -156,6 +156,18 @@ def test_a_killed_instance_stands_still_on_the_page_while_another_serves_on(
         assert any(after[name] > before[name] for name in others)
         pictures = page.query_selector_all(".jp-OutputArea img[src^='data:image/png']")
         assert pictures and all(len(p.get_attribute("alt") or "") > 20 for p in pictures)
+        if lesson == "3.1":
+            assert_a_partitioned_instance_stands_still(page, others[-2])
         in_view = "e => e.closest('.jp-OutputArea').scrollIntoView({block: 'center'})"
         page.eval_on_selector(f".served-{victim}", in_view)
         page.wait_for_timeout(500)  # for the screenshot alone
+
+
+def assert_a_partitioned_instance_stands_still(page: Any, name: str) -> None:
+    page.click(f"button.partition-{name}")
+    page.wait_for_selector(f".state-{name}:has-text('parted')")
+    before = served(page)[name]
+    page.wait_for_timeout(1500)
+    assert served(page)[name] <= before + 1  # one may have been on its way
+    page.click(f"button.revive-{name}")
+    page.wait_for_selector(f".state-{name}:has-text('up')")
