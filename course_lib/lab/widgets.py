@@ -98,10 +98,9 @@ class Panel:
         self._idle_seconds, self._touched = idle_seconds, time.monotonic()
         self._task: asyncio.Task[None] | None = None
         self._free = asyncio.Event()
-        self.state = {
-            name: _text(f"state-{name}", "14em" if "," in instance.state else "8em")
-            for name, instance in traffic.instances.items()
-        }
+        in_two_words = any("," in instance.state for instance in traffic.instances.values())
+        width = "14em" if in_two_words else "8em"
+        self.state = {name: _text(f"state-{name}", width) for name in traffic.instances}
         self._strips: deque[dict[str, str]] = deque(maxlen=traffic.samples.maxlen)
         self.served = {name: _text(f"served-{name}", "9em") for name in traffic.instances}
         self.status = _text("panel-status", "auto")
