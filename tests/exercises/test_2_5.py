@@ -295,7 +295,30 @@ class Caller:
         self.sent.append(message)
 
     async def call(self, answer, app, scope_type="http"):
-        await answer.stop_when_caller_leaves(app)({"type": scope_type}, self.receive, self.send)
+        state = "has not begun"
+
+        async def watched(scope, receive, send):
+            nonlocal state
+            state = "works"
+            try:
+                await app(scope, receive, send)
+            finally:
+                state = "has ended"
+
+        stopping = answer.stop_when_caller_leaves(app if scope_type != "http" else watched)
+        try:
+            async with asyncio.timeout(3600) as patience:
+                await stopping({"type": scope_type}, self.receive, self.send)
+        except TimeoutError:
+            if not patience.expired():
+                raise
+            raise CheckFailed(
+                f"Your code still waits for a message although the application {state}. Who waits "
+                "in `receive()` sees nothing else: let a task of its own do it.",
+                call="a caller who sends a request, and stays",
+                got="a call that never returns",
+                expected="a call that returns when the application has ended",
+            ) from None
 
 
 async def respond(send, body):
