@@ -347,10 +347,19 @@ def test_the_bounds_are_allowed(answer):
 
 
 def figure(answer, outcomes, expected, why=""):
-    within = None if expected is None else 1e-9
+    """Check the figure of one operation whose calls ended so."""
     shown = ", ".join("None" if each is None else type(each).__name__ for each in outcomes)
-    call = f"availability_of([{shown}])"
-    expect(answer.availability_of(list(outcomes)), expected, call, why, within=within)
+    got = answer.availability_of([("get_user", each) for each in outcomes])
+    ensure(
+        isinstance(got, dict) and "get_user" in got,
+        "Return a dict that has a figure for each operation.",
+        call=f"availability_of: get_user ended with {shown}",
+        got=repr(got),
+        expected=repr({"get_user": expected}),
+    )
+    within = None if expected is None else 1e-9
+    call = f"the figure of get_user, whose calls ended with {shown}"
+    expect(got["get_user"], expected, call, why, within=within)
 
 
 @pytest.mark.task("availability_of")
@@ -391,15 +400,19 @@ def test_what_the_caller_gave_up_does_not_count(answer):
 @pytest.mark.task("availability_of")
 def test_nothing_to_count_is_no_figure(answer):
     """Without a call to count there is no figure."""
-    for outcomes in ([], [asyncio.CancelledError()]):
-        try:
-            got = answer.availability_of(outcomes)
-        except ZeroDivisionError:
-            got = "ZeroDivisionError"
-        ensure(
-            got is None,
-            "A dashboard that shows 100 % while nobody can reach the service misleads everybody.",
-            call=f"availability_of({outcomes})",
-            got=repr(got),
-            expected="None",
-        )
+    outcomes = [asyncio.CancelledError()]
+    why = "A dashboard that shows 100 % while nobody can reach the service misleads everybody."
+    try:
+        figure(answer, outcomes, None, why)
+    except ZeroDivisionError:
+        ensure(False, why, call="get_user ended with CancelledError", got="ZeroDivisionError")
+    expect(answer.availability_of([]), {}, "availability_of([])", "No operation, no figure.")
+
+
+@pytest.mark.task("availability_of")
+def test_each_operation_has_its_own_figure(answer):
+    """An operation that always fails does not hide behind a busy one."""
+    calls = [("get_user", None)] * 9 + [("create_user", Unavailable("gone"))]
+    why = "Over all calls it would be 90 %: an operation that always fails hides behind a busy one."
+    call = "availability_of: nine times get_user, well, and once create_user, Unavailable"
+    expect(answer.availability_of(calls), {"get_user": 100.0, "create_user": 0.0}, call, why)
