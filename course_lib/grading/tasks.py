@@ -7,6 +7,7 @@ import difflib
 import re
 import tomllib
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +62,13 @@ class Lesson:
 
 
 def read(path: Path) -> Lesson:
-    """Read one file of tasks; raises TasksMalformed."""
+    """Read one file of tasks, anew only when it has changed; raises TasksMalformed."""
+    status = path.stat()
+    return _read(path, status.st_mtime_ns, status.st_size)
+
+
+@lru_cache(maxsize=64)
+def _read(path: Path, _changed_ns: int, _size: int) -> Lesson:
     try:
         data = tomllib.loads(path.read_text())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

@@ -53,16 +53,18 @@ class Traffic:
         rate: float,
         rng: Random,
         window_seconds: float = 30.0,
+        frame_seconds: float = FRAME_SECONDS,
         timeout_seconds: float = 2.0,
         most_at_once: int = 200,
     ) -> None:
         self.instances, self.call, self.rate, self.rng = instances, call, rate, rng
         self.timeout_seconds, self.most_at_once = timeout_seconds, most_at_once
-        self.samples: deque[Sample] = deque(maxlen=round(window_seconds / FRAME_SECONDS))
+        self.frame_seconds = frame_seconds
+        self.samples: deque[Sample] = deque(maxlen=round(window_seconds / frame_seconds))
         self.outcomes: Counter[str] = Counter()
         self.seconds = 0.0
         self._in_flight: set[asyncio.Task[None]] = set()
-        length = round(RATE_OVER_SECONDS / FRAME_SECONDS) + 1
+        length = round(RATE_OVER_SECONDS / frame_seconds) + 1
         self._marks: deque[tuple[float, dict[str, int], int, int]] = deque(maxlen=length)
 
     async def frame(self) -> Sample:
@@ -72,11 +74,11 @@ class Traffic:
             self._mark()
         began = loop.time()
         due = began + self._gap()
-        while due < began + FRAME_SECONDS:
+        while due < began + self.frame_seconds:
             await asyncio.sleep(max(0.0, due - loop.time()))
             self._send()
             due += self._gap()
-        await asyncio.sleep(max(0.0, began + FRAME_SECONDS - loop.time()))
+        await asyncio.sleep(max(0.0, began + self.frame_seconds - loop.time()))
         self.seconds += loop.time() - began
         self._mark()
         self.samples.append(self._sample())

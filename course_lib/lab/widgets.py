@@ -20,9 +20,10 @@ from IPython.display import display
 
 from course_lib.lab.plots import LiveFigure, Picture
 from course_lib.lab.plots import traffic as draw_traffic
-from course_lib.lab.traffic import Instance, Traffic
+from course_lib.lab.traffic import FRAME_SECONDS, Instance, Traffic
 
 FRAMES_WITHOUT_FRONT_END = 20
+FRAME_SECONDS_WITHOUT_FRONT_END = 0.1
 _MARKS = {"up": "●", "starting": "○", "slow": "◐", "paused": "◌", "down": "✕"}
 _MARKS |= {"cut": "✂", "parted": "✂"}
 
@@ -54,7 +55,9 @@ async def control_panel(
     if _active is not None:
         await _active.stop("stopped: another panel has taken over")
     calls = call if isinstance(call, Mapping) else {"": call}
-    traffic = Traffic(instances, next(iter(calls.values())), rate=rate, rng=rng or Random(1))
+    frame = FRAME_SECONDS if has_front_end() else FRAME_SECONDS_WITHOUT_FRONT_END
+    first = next(iter(calls.values()))
+    traffic = Traffic(instances, first, rate=rate, rng=rng or Random(1), frame_seconds=frame)
     panel = Panel(traffic, title, max_rate, slow_seconds, proxies or {}, idle_minutes * 60, calls)
     panel.choice.description = menu
     panel.show()
