@@ -5,6 +5,7 @@
 
 import asyncio
 import inspect
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -13,7 +14,8 @@ from course_lib.lab import leaks, virtual_time
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Name the markers."""
+    """Name the markers; listen to interrupts, which a run in the background would ignore."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     config.addinivalue_line("markers", "real_time: run the coroutine test on an ordinary loop")
     config.addinivalue_line("markers", "leaves(reason): threads, tasks or sockets may stay behind")
 
