@@ -4,8 +4,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from course_lib.grading import records, tasks
+from course_lib.grading import tasks
 from course_lib.grading.sandbox import Sandbox
+from tests.grading import records
 
 
 @pytest.fixture(scope="module")

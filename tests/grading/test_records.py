@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from course_lib.grading import records
 from course_lib.grading.sandbox import Sandbox
+from tests.grading import records
 
 
 @pytest.mark.parametrize("kind", ["solution", "untouched", "wrong 1", "wrong 2"])
