@@ -70,7 +70,7 @@ THEIRS: dict[str, list[str]] = {
     "paho": ["messaging*", "stand_ins*"],
     "pydantic": ["transport*"],
     "orjson": ["transport*", "telemetry.logs", "stand_ins*", "lab*", "grading*"],
-    "prometheus_client": ["telemetry.metrics"],
+    "prometheus_client": ["telemetry.metrics*"],
     "structlog": ["telemetry.logs"],
     "opentelemetry": ["telemetry.traces", "stand_ins.otlp*"],
     "jwt": ["middleware.authentication"],

@@ -1,8 +1,11 @@
 """RED metrics: what a scrape of a service sees."""
 
 import pytest
+from prometheus_client.openmetrics import parser as openmetrics_parser
+from prometheus_client.parser import text_string_to_metric_families
 
-from course_lib.telemetry.metrics import CollectorRegistry, Red, exposition, metrics_app
+from course_lib import context
+from course_lib.telemetry.metrics import CollectorRegistry, Red, exposition, metrics_app, parse
 
 
 def test_each_call_is_counted_by_outcome_and_timed_by_operation():
@@ -60,3 +63,81 @@ async def test_the_metrics_page_answers_in_the_format_the_scraper_asks_for():
         assert sent[0]["status"] == 200
         assert dict(sent[0]["headers"])[b"Content-Type"].startswith(expected)
         assert b"requests_total{" in sent[1]["body"]
+
+
+HOSTILE = [
+    *('a"b', "a\\", "line\nbreak", "\r", "\u2028", "}", "é漢😀", "\ud800", "", "x" * 5000),
+    "# HELP",
+]
+    'a"b',
+    "a\\",
+    "line\nbreak",
+    "\r",
+    "\u2028",
+    "}",
+    "é漢😀",
+    "\ud800",
+    "",
+    "x" * 5000,
+    "# HELP",
+]
+
+
+def test_a_hostile_label_breaks_neither_the_page_nor_its_line():
+    registry = CollectorRegistry()
+    red = Red(registry, "users")
+    for value in HOSTILE:
+        red.observe("get_user", value, 0.1)
+    for accept in ("text/plain", "application/openmetrics-text"):
+        page = exposition(registry, accept).decode()
+        readings = [r for r in parse(page.removesuffix("# EOF\n")) if r.name == "requests_total"]
+        expected = {value if value != "\ud800" else r"\ud800" for value in HOSTILE}
+        assert {reading.labels["outcome"] for reading in readings} == expected
+
+
+def test_from_the_limit_on_new_label_sets_count_as_other():
+    registry = CollectorRegistry()
+    red = Red(registry, "users", most_label_sets=3)
+    for n in range(1000):
+        red.observe(f"user {n}", "ok", 0.1)
+    readings = [r for r in parse(exposition(registry).decode()) if r.name == "requests_total"]
+    assert {r.labels["operation"]: r.value for r in readings} == {
+        "user 0": 1,
+        "user 1": 1,
+        "user 2": 1,
+        "other": 997,
+    }
+    assert len(red._children) == 4
+
+
+async def test_only_a_sampled_call_leaves_its_trace_id_beside_the_bucket():
+    registry = CollectorRegistry()
+    red = Red(registry, "users", buckets=(0.1, 1))
+    for seconds, trace_id, sampled in [(0.05, "a" * 32, True), (0.5, "b" * 32, False)]:
+        context.trace.set(context.TraceContext(trace_id, "c" * 16, sampled))
+        red.observe("get_user", "ok", seconds)
+    page = exposition(registry, "application/openmetrics-text; version=1.0.0").decode()
+    (line,) = [line for line in page.splitlines() if " # {" in line]
+    assert 'le="0.1"' in line and f'# {{trace_id="{"a" * 32}"}} 0.05' in line
+    assert "trace_id" not in exposition(registry).decode()
+
+
+async def test_prometheus_clients_own_parsers_read_both_formats():
+    registry = CollectorRegistry()
+    context.trace.set(context.new_trace())
+    Red(registry, "users").observe("get_user", "ok", 0.1)
+    text = list(text_string_to_metric_families(exposition(registry).decode()))
+    open_metrics = exposition(registry, "application/openmetrics-text").decode()
+    families = list(openmetrics_parser.text_string_to_metric_families(open_metrics))
+    names = {"requests", "request_duration_seconds"}
+    assert {family.name for family in text} == {family.name for family in families} == names
+    exemplars = [s.exemplar for family in families for s in family.samples if s.exemplar]
+    assert [set(exemplar.labels) for exemplar in exemplars] == [{"trace_id"}]
+
+
+@pytest.mark.parametrize(
+    "page", ["hello world", "<html>", "a", 'a{b="c"', "a{b=c} 1", "1a 2", "{} 1", "a\x00 1", "a{="]
+)
+def test_a_page_in_another_format_is_refused(page):
+    with pytest.raises(ValueError):
+        list(parse(page))
