@@ -69,18 +69,6 @@ HOSTILE = [
     *('a"b', "a\\", "line\nbreak", "\r", "\u2028", "}", "é漢😀", "\ud800", "", "x" * 5000),
     "# HELP",
 ]
-    'a"b',
-    "a\\",
-    "line\nbreak",
-    "\r",
-    "\u2028",
-    "}",
-    "é漢😀",
-    "\ud800",
-    "",
-    "x" * 5000,
-    "# HELP",
-]
 
 
 def test_a_hostile_label_breaks_neither_the_page_nor_its_line():
