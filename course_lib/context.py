@@ -7,7 +7,6 @@ The clock and the source of ids live here too, so that virtual time can replace 
 import asyncio
 import os
 import random
-import re
 import time
 from collections.abc import Callable
 from contextvars import ContextVar
@@ -15,8 +14,6 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from course_lib.errors import DeadlineExceeded
-
-_TRACEPARENT = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,20 +84,3 @@ def new_trace() -> TraceContext:
 def new_span_id() -> str:
     """Sixteen hexadecimal digits, never all zero."""
     return f"{ids.get().getrandbits(64) or 1:016x}"
-
-
-def parse_traceparent(header: str) -> TraceContext | None:
-    """Read a `traceparent` header strictly (W3C Trace Context, level 1); None means: start anew.
-
-    Version ff, all-zero ids, capitals and a wrong length are refused. A future version may
-    carry more after the flags, version 00 may not.
-    """
-    match = _TRACEPARENT.fullmatch(header)
-    if match is None:
-        return None
-    version, trace_id, span_id, flags, more = match.groups()
-    if version == "ff" or (version == "00" and more is not None):
-        return None
-    if not trace_id.strip("0") or not span_id.strip("0"):
-        return None
-    return TraceContext(trace_id, span_id, sampled=bool(int(flags, 16) & 1))

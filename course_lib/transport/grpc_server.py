@@ -1,7 +1,8 @@
 """A service over gRPC: what turns an endpoint into the method of a servicer.
 
 A stream is an async iterator in the place of a message, on either side. Messages are parsed
-here and not by grpc, which would call a broken one an internal error.
+here and not by grpc, which would call a broken one an internal error. Of several traceparent
+headers gRPC's core shows only the last, so that two of them do not restart the trace here.
 """
 
 import asyncio
@@ -136,8 +137,10 @@ async def _refuse(call: grpc.aio.ServicerContext, error: CallError) -> None:
 def _headers(call: grpc.aio.ServicerContext) -> dict[str, str]:
     pairs = [(k, v) for k, v in call.invocation_metadata() or () if isinstance(v, str)]
     headers = dict(pairs)
-    if len(headers) < len(pairs) and [k for k, _ in pairs].count("traceparent") > 1:
-        del headers["traceparent"]
+    if len(headers) < len(pairs):
+        for joined in ("traceparent", "tracestate"):
+            if joined in headers:
+                headers[joined] = ",".join(value for name, value in pairs if name == joined)
     return headers
 
 

@@ -27,6 +27,7 @@ CALLER_GONE = 499
 
 RawHeaders = list[tuple[bytes, bytes]]
 _CARRIED = (b"traceparent", b"tracestate", b"authorization", metadata.TIMEOUT_HEADER.encode())
+_TRACE = frozenset({b"traceparent", b"tracestate"})
 _JSON_TYPE = (b"content-type", b"application/json")
 
 
@@ -131,11 +132,12 @@ async def send_answer(send: Send, status: int, headers: RawHeaders, body: bytes)
 
 
 def _arrive(scope: Scope) -> tuple[metadata.Tokens, str | None]:
-    """Begin the call; two traceparent headers are none (W3C Trace Context)."""
+    """Begin the call; headers of the trace that come several times are joined."""
     raw, client = scope["headers"], scope.get("client")
     found: dict[bytes, bytes] = dict(raw)
-    if len(found) < len(raw) and [name for name, _ in raw].count(b"traceparent") > 1:
-        del found[b"traceparent"]
+    if len(found) < len(raw):
+        for joined in _TRACE.intersection(found):
+            found[joined] = b",".join(value for name, value in raw if name == joined)
     sent = [found[name].decode("latin-1") if name in found else None for name in _CARRIED]
     traceparent, tracestate, authorization, timeout = sent
     address = client[0] if client else None

@@ -11,8 +11,8 @@ from contextvars import Token
 from typing import Any
 
 from course_lib import context
-from course_lib.context import TraceContext, parse_traceparent
 from course_lib.errors import DeadlineExceeded, InvalidRequest
+from course_lib.telemetry import trace_context
 
 TIMEOUT_HEADER = "x-timeout-seconds"
 LONGEST_TIMEOUT_SECONDS = 86_400.0
@@ -23,11 +23,7 @@ Tokens = tuple[Token[Any], ...]
 def outgoing_trace() -> dict[str, str]:
     """The headers of the trace this call belongs to, if any."""
     trace = context.trace.get()
-    if trace is None:
-        return {}
-    if not trace.tracestate:
-        return {"traceparent": trace.traceparent}
-    return {"traceparent": trace.traceparent, "tracestate": trace.tracestate}
+    return {} if trace is None else trace_context.inject(trace)
 
 
 def outgoing() -> dict[str, str]:
@@ -45,10 +41,13 @@ def arrive(
     authorization: str | None,
     address: str | None,
 ) -> Tokens:
-    """Begin a call on the server's side: everything the caller did not send is empty."""
-    trace = parse_traceparent(traceparent) if traceparent else None
-    if trace is not None and tracestate:
-        trace = TraceContext(trace.trace_id, trace.span_id, trace.sampled, tracestate)
+    """Begin a call on the server's side: everything the caller did not send is empty.
+
+    A header that was sent several times comes joined by commas (RFC 9110, 5.3).
+    """
+    trace = None
+    if traceparent:
+        trace = trace_context.parse((traceparent,), (tracestate,) if tracestate else ())
     return (
         context.deadline.set(None),
         context.trace.set(trace),

@@ -26,7 +26,7 @@ from starlette.middleware.base import BaseHTTPMiddleware, RequestResponseEndpoin
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from course_lib.context import new_trace, parse_traceparent
+from course_lib.context import new_trace
 from course_lib.endpoint import Middleware, chain
 from course_lib.errors import CallError, DeadlineExceeded, Overloaded, RateLimited, Unauthenticated
 from course_lib.middleware.authentication import basic
@@ -39,6 +39,7 @@ from course_lib.middleware.tracing import tracing
 from course_lib.shop.endpoints import user_endpoints
 from course_lib.shop.users import with_demo_users
 from course_lib.shop.users_http import user_routes
+from course_lib.telemetry import trace_context
 from course_lib.telemetry.logs import json_logger
 from course_lib.telemetry.metrics import BUCKETS_SECONDS, Red, metrics_app
 from course_lib.transport.codes import http_status
@@ -147,7 +148,7 @@ def refusal(error: CallError) -> Response:
 
 class Tracing(BaseHTTPMiddleware):
     async def dispatch(self, request: Request, call_next: RequestResponseEndpoint) -> Response:
-        parent = parse_traceparent(request.headers.get("traceparent", ""))
+        parent = trace_context.parse([request.headers.get("traceparent", "")])
         span = parent.child() if parent else new_trace()
         with structlog.contextvars.bound_contextvars(trace_id=span.trace_id, span_id=span.span_id):
             return await call_next(request)
