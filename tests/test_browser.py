@@ -136,6 +136,19 @@ def test_the_first_lesson_runs_from_top_to_bottom(browser: Any, lab: str):
         assert_no_error(page)
 
 
+def test_the_first_link_into_the_glossary_leads_to_its_word(browser: Any, lab: str):
+    page = browser.new_page(viewport={"width": 1280, "height": 1000})
+    page.goto(f"{lab}/lab/tree/notebooks/0.0-start-here.ipynb?reset&token=test")
+    page.click("a[href*='glossary.ipynb'][href$='#Timeout']", timeout=60_000)
+    in_view = """() => {
+        const heading = document.querySelector('h2[data-jupyter-id="Timeout"]');
+        const top = heading?.getBoundingClientRect().top ?? -1;
+        return top > 0 && top < innerHeight;
+    }"""
+    page.wait_for_function(in_view, timeout=30_000)
+    page.close()
+
+
 @pytest.mark.parametrize("lesson", ["2.4", "3.1"])
 def test_a_killed_instance_stands_still_on_the_page_while_another_serves_on(
     browser: Any, lab: str, lesson: str

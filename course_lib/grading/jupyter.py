@@ -47,7 +47,7 @@ def start(browser: bool, port: int | None) -> NoReturn:
         options.append(f"--ServerApp.port={port}")
     if os.geteuid() == 0:
         options.append("--allow-root")
-    ours = str(places.root() / "course_lib" / "lab" / "jupyter")  # alt texts for pictures
+    ours = str(places.root() / "course_lib" / "lab" / "jupyter")  # alt texts, links to headings
     os.environ["JUPYTER_PATH"] = os.pathsep.join(filter(None, [ours, os.getenv("JUPYTER_PATH")]))
     bin = os.path.dirname(sys.executable)  # `course` in a terminal, `!course` in a cell
     os.environ["PATH"] = os.pathsep.join(filter(None, [bin, os.getenv("PATH")]))
