@@ -9,6 +9,7 @@ import pytest
 
 from course_lib.lab import plots
 from course_lib.lab.plots.canvas import rounded, unit_of
+from course_lib.lab.plots.lines import spread
 
 EVERY_KIND: dict[str, Callable[[], plots.Picture]] = {
     "bars": lambda: plots.bars({"a": 20, "b": 31.234}, title="By name", unit="p95 (ms)", guess=12),
@@ -81,6 +82,22 @@ def test_a_live_figure_draws_no_faster_than_it_was_told_and_keeps_its_text():
 def test_numbers_are_rounded_to_three_digits_and_units_found_in_labels():
     assert [rounded(v) for v in (0.01234, 9.999, 12345, 3.0)] == ["0.0123", "10", "12,300", "3"]
     assert [unit_of(v) for v in ("p95 (ms)", "requests", "how often")] == ["ms", "requests", ""]
+
+
+@pytest.mark.parametrize(
+    ("values", "heights"),
+    [
+        ([], []),
+        ([2, 5, 8], [2, 5, 8]),
+        ([2, 2, 8], [2, 3, 8]),
+        ([9, 10, 10], [8, 9, 10]),
+        ([4, 9.5, 9.5, 9.5], [4, 8, 9, 10]),
+    ],
+)
+def test_names_of_lines_are_apart_and_none_is_above_the_axes(
+    values: list[float], heights: list[float]
+):
+    assert spread(values, apart=1, top=10) == heights
 
 
 def test_importing_plots_does_not_import_matplotlib():

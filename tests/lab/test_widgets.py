@@ -7,8 +7,10 @@ from random import Random
 import pytest
 
 from course_lib.errors import Unavailable
-from course_lib.lab import widgets
 from course_lib.lab.traffic import Traffic
+from course_lib.lab.widgets import Panel, control_panel
+from course_lib.lab.widgets.controls import Controls
+from course_lib.lab.widgets.panel import FRAMES_WITHOUT_FRONT_END
 
 
 class Clerk:
@@ -88,35 +90,35 @@ async def test_a_load_of_nothing_sends_nothing():
 
 async def test_without_a_front_end_twenty_frames_run_and_the_panel_ends():
     clerks, traffic = shop()
-    panel = await widgets.control_panel(clerks, traffic.call, rate=50)
-    assert len(panel.traffic.samples) == widgets.FRAMES_WITHOUT_FRONT_END
+    panel = await control_panel(clerks, traffic.call, rate=50)
+    assert len(panel.traffic.samples) == FRAMES_WITHOUT_FRONT_END
     assert panel.traffic.outcomes["ok"] > 50
-    assert "stopped" in panel.status.value
+    assert "stopped" in panel.controls.status.value
     assert (
         repr(panel)
         == ("Control panel for a, b, c: kill, revive, slow; load in requests/s.")
-        == repr(panel.box)
+        == repr(panel.controls.box)
     )
 
 
 async def test_buttons_act_and_the_rows_say_so_in_words():
     clerks, traffic = shop()
-    panel = await widgets.control_panel(clerks, traffic.call, slow_seconds=0.5)
-    buttons = {button.tooltip: button for button in panel.box.controls if hasattr(button, "click")}
+    panel = await control_panel(clerks, traffic.call, slow_seconds=0.5)
+    buttons = panel.controls.buttons
     buttons["kill a"].click()
     buttons["slow b"].click()
     assert [clerk.state for clerk in clerks.values()] == ["down", "slow", "up"]
-    assert "down" in panel.state["a"].value and "slow" in panel.state["b"].value
+    assert "down" in panel.controls.state["a"].value and "slow" in panel.controls.state["b"].value
     buttons["revive a"].click()
-    assert "up" in panel.state["a"].value
-    assert f'data-served="{clerks["c"].served}"' in panel.served["c"].value
+    assert "up" in panel.controls.state["a"].value
+    assert f'data-served="{clerks["c"].served}"' in panel.controls.served["c"].value
 
 
 async def test_of_several_calls_the_one_chosen_from_the_menu_is_sent():
     clerks, _ = shop()
     calls = {"to a": clerks["a"].answer, "to b": clerks["b"].answer}
-    panel = await widgets.control_panel(clerks, calls)
-    panel.choice.value = "to b"
+    panel = await control_panel(clerks, calls)
+    panel.controls.choice.value = "to b"
     served = clerks["a"].served
     await panel.frame()
     assert clerks["a"].served == served > 0
@@ -126,30 +128,9 @@ async def test_of_several_calls_the_one_chosen_from_the_menu_is_sent():
 
 async def test_what_goes_wrong_in_a_button_is_said_in_the_panel():
     clerks, traffic = shop()
-    panel = await widgets.control_panel(clerks, traffic.call)
-    panel._act("kill a", lambda: 1 / 0)
-    assert "kill a: ZeroDivisionError: division by zero" in panel.status.value
-
-
-async def test_a_cut_button_appears_where_there_is_a_proxy():
-    class Wire:
-        whole = True
-
-        def cut(self) -> None:
-            self.whole = False
-
-        def restore(self) -> None:
-            self.whole = True
-
-    clerks, traffic = shop()
-    wire = Wire()
-    panel = await widgets.control_panel(clerks, traffic.call, proxies={"a": wire})
-    buttons = {button.tooltip: button for button in panel.box.controls if hasattr(button, "click")}
-    assert "cut a" in buttons and "cut b" not in buttons
-    buttons["cut a"].click()
-    assert not wire.whole
-    buttons["revive a"].click()
-    assert wire.whole
+    panel = await control_panel(clerks, traffic.call)
+    panel.controls.act("kill a", lambda: 1 / 0)
+    assert "kill a: ZeroDivisionError: division by zero" in panel.controls.status.value
 
 
 IN_A_KERNEL = """
@@ -187,8 +168,9 @@ def test_with_a_front_end_traffic_flows_only_while_no_cell_runs():
         assert cell("print(clerk.served > 20)") == "True"
         busy = "await asyncio.sleep(0.5); n = clerk.served; await asyncio.sleep(1)"
         assert cell(f"{busy}; print(clerk.served == n)") == "True"
-        again = "other = await control_panel({'a': clerk}, call); print(panel.status.value)"
-        assert "another panel has taken over" in cell(again)
+        again = "other = await control_panel({'a': clerk}, call)"
+        said = cell(f"{again}; print(panel.controls.status.value)")
+        assert "another panel has taken over" in said
 
 
 class Held(Clerk):
@@ -206,10 +188,10 @@ class Held(Clerk):
 def test_what_cannot_be_slow_can_be_paused_and_goes_on_when_it_is_revived():
     instance = Held()
     traffic = Traffic({"a": instance}, instance.answer, rate=1, rng=Random(1))
-    panel = widgets.Panel(traffic, "title", 100, 0.2, {}, 60)
+    controls = Controls(traffic, {}, max_rate=100, slow_seconds=0.2, menu="")
+    panel = Panel(traffic, controls, "title")
     assert repr(panel) == "Control panel for a: kill, revive, pause; load in requests/s."
-    buttons = {button.description: button for button in panel.box.controls[:-1]}
-    buttons["pause"].click()
+    controls.buttons["pause a"].click()
     assert instance.state == "paused"
-    buttons["revive"].click()
+    controls.buttons["revive a"].click()
     assert instance.state == "up"

@@ -5,11 +5,13 @@ and carries an alt text that lists what it shows. `guess=` puts the learner's pr
 the measurement. This package is the only room that knows matplotlib, and it imports it late.
 """
 
+from course_lib.lab.plots.bars import bars
 from course_lib.lab.plots.canvas import Picture
 from course_lib.lab.plots.diagrams import flow, onion
+from course_lib.lab.plots.distributions import histogram, latencies
 from course_lib.lab.plots.grids import heat, panels
+from course_lib.lab.plots.lines import lines
 from course_lib.lab.plots.live import LiveFigure
-from course_lib.lab.plots.measured import bars, histogram, latencies, lines
 from course_lib.lab.plots.spans import Span, Step, timeline, waterfall
 from course_lib.lab.plots.strips import strips
 from course_lib.lab.plots.traffic import traffic

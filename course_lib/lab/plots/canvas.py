@@ -5,7 +5,7 @@ It uses matplotlib's objects without pyplot, which would cost a second and keep 
 
 import base64
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -98,15 +98,30 @@ class Canvas:
         look = {"loc": "outside lower left", "fontsize": 11, "frameon": False, "ncols": 6}
         self.figure.legend(**{**look, **settings})
 
-    def picture(self, description: Sequence[str], *, values: Sequence[str] = ()) -> Picture:
-        """Draw; `description` is stored text, `values` belong to the alt text alone."""
+    def picture(
+        self,
+        said: Sequence[str],
+        numbers: Sequence[str] = (),
+        *,
+        instead: Sequence[str] | None = None,
+    ) -> Picture:
+        """Draw; the text is `said` and `numbers`.
+
+        Numbers that differ from run to run belong to the alt text alone: `instead` is stored.
+        """
         buffer = io.BytesIO()
         with self.style(_STYLE):
             dots = self._scale * _DOTS_PER_INCH
             self.figure.savefig(buffer, format="png", dpi=dots, metadata={"Software": None})
         width, height = (round(inches * _DOTS_PER_INCH) for inches in self.figure.get_size_inches())
-        text = "\n".join([f"{self.title}.", *description])
-        return Picture(buffer.getvalue(), width, height, text, "\n".join([text, *values]))
+        text = "\n".join([f"{self.title}.", *said, *(numbers if instead is None else instead)])
+        alt = text if instead is None else "\n".join([text, *numbers])
+        return Picture(buffer.getvalue(), width, height, text, alt)
+
+
+def line_look(i: int) -> dict[str, Any]:
+    """Colour and dashes of the line number `i`."""
+    return {"color": COLOURS[i % 7], "linestyle": LINE_STYLES[i % 7]}
 
 
 def rounded(value: float) -> str:
@@ -120,6 +135,11 @@ def rounded(value: float) -> str:
 def with_unit(value: float, unit: str) -> str:
     """`12 ms`, `40 %`, `3`."""
     return f"{rounded(value)} {unit}".strip()
+
+
+def listed(numbers: Mapping[str, float]) -> str:
+    """`a 3, b 4.25`."""
+    return ", ".join(f"{name} {rounded(number)}" for name, number in numbers.items())
 
 
 def unit_of(label: str) -> str:

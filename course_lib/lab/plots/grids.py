@@ -1,11 +1,10 @@
 """Many measurements at once: small multiples on shared axes, and a table coloured by size."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
-from course_lib.lab.plots.canvas import COLOURS, LINE_STYLES, Canvas, Picture, rounded
-
-Points = Sequence[tuple[float, float]]
+from course_lib.lab.plots.canvas import Canvas, Picture, line_look, listed, rounded
+from course_lib.lab.plots.lines import Points
 
 
 def panels(
@@ -17,6 +16,8 @@ def panels(
     columns: int = 4,
 ) -> Picture:
     """A small picture of lines for each group, all to one scale: `{"random": {"a": [(0, 3)]}}`."""
+    from matplotlib.lines import Line2D
+
     rows = math.ceil(len(groups) / columns)
     canvas = Canvas(title, 7.2, 1.3 + 1.6 * rows)
     canvas.axes.remove()
@@ -24,7 +25,7 @@ def panels(
     all_axes = list(grid.flat)
     for axes, (group, series) in zip(all_axes, groups.items(), strict=False):
         for i, (name, points) in enumerate(series.items()):
-            style = {"color": COLOURS[i % 7], "linestyle": LINE_STYLES[i % 7], "linewidth": 1.5}
+            style = {"linewidth": 1.5, **line_look(i)}
             axes.plot([p[0] for p in points], [p[1] for p in points], label=name, **style)
         axes.set_title(group, fontsize=11)
         axes.margins(x=0.01)
@@ -36,11 +37,8 @@ def panels(
     canvas.figure.supxlabel(x, fontsize=11.5)
     canvas.figure.supylabel(y, fontsize=11.5)
     first = next(iter(groups.values()), {})
-    look = {"color": COLOURS, "linestyle": LINE_STYLES}
-    canvas.legend(
-        handles=[_line(**{k: v[i % 7] for k, v in look.items()}) for i in range(len(first))],
-        labels=list(first),
-    )
+    handles = [Line2D([], [], linewidth=2.2, **line_look(i)) for i in range(len(first))]
+    canvas.legend(handles=handles, labels=list(first))
     said = [f"{len(groups)} small pictures; horizontal axis: {x}; vertical axis: {y}."]
     said += [
         f"{group}: at most "
@@ -75,14 +73,5 @@ def heat(table: Mapping[str, Mapping[str, float]], *, title: str, unit: str) -> 
     axes.grid(False)
     axes.set_xlabel(unit)
     said = [f"A table; each number: {unit}."]
-    said += [
-        f"{column}: " + ", ".join(f"{name} {rounded(v)}" for name, v in cells.items()) + "."
-        for column, cells in table.items()
-    ]
+    said += [f"{column}: {listed(cells)}." for column, cells in table.items()]
     return canvas.picture(said)
-
-
-def _line(**style: object) -> object:
-    from matplotlib.lines import Line2D
-
-    return Line2D([], [], linewidth=2.2, **style)  # type: ignore[arg-type]

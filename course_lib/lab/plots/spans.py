@@ -26,6 +26,8 @@ STATES = {
     **dict.fromkeys(("paused", "stopped", "unknown", "cut"), _STILL),
 }
 
+Rows = Mapping[str, Sequence["Span | tuple[float, float, str]"]]
+
 
 class Span(NamedTuple):
     """A stretch of time in one state; `start` and `end` in the unit of the axis."""
@@ -44,8 +46,23 @@ class Step(NamedTuple):
     depth: int = 0
 
 
+def state_look(state: str, looks: dict[str, tuple[str, str]]) -> dict[str, Any]:
+    """How a stretch in this state is filled; `looks` remembers those of the picture so far."""
+    spare = (COLOURS[len(looks) % 7], HATCHES[len(looks) % 7])
+    colour, hatch = looks.setdefault(state, STATES.get(state, spare))
+    return {"facecolor": colour, "hatch": hatch, "edgecolor": "white"}
+
+
+def in_words(rows: Rows) -> list[str]:
+    """A sentence per row: its states and when."""
+    return [
+        f"{name}: " + ", ".join(f"{s} from {rounded(a)} to {rounded(b)}" for a, b, s in spans) + "."
+        for name, spans in rows.items()
+    ]
+
+
 def timeline(
-    rows: Mapping[str, Sequence[Span | tuple[float, float, str]]],
+    rows: Rows,
     *,
     title: str,
     x: str = "time (s)",
@@ -63,10 +80,7 @@ def timeline(
     longest = max(end for spans in rows.values() for _, end, _ in spans)
     for row, spans in enumerate(rows.values()):
         for start, end, state in spans:
-            known = STATES.get(state)
-            spare = (COLOURS[len(looks) % 7], HATCHES[len(looks) % 7])
-            colour, hatch = looks.setdefault(state, known or spare)
-            look: dict[str, Any] = {"facecolor": colour, "hatch": hatch, "edgecolor": "white"}
+            look = state_look(state, looks)
             axes.barh(row, end - start, 0.62, left=start, label=state, **look)
             if (end - start) / longest > 0.014 * len(state) + 0.02:
                 box = {"boxstyle": "round,pad=0.15", "fc": "white", "ec": "none", "alpha": 0.9}
@@ -85,12 +99,8 @@ def timeline(
     unwritten = {s: h for s, h in zip(labels, handles, strict=True) if s not in written}
     if unwritten:
         canvas.legend(handles=list(unwritten.values()), labels=list(unwritten))
-    listed = [
-        f"{name}: " + ", ".join(f"{s} from {rounded(a)} to {rounded(b)}" for a, b, s in spans) + "."
-        for name, spans in rows.items()
-    ]
     hidden = [f"Rows for {', '.join(rows)}; states: {', '.join(looks)}."]
-    return canvas.picture(said + (listed if steady else hidden), values=() if steady else listed)
+    return canvas.picture(said, in_words(rows), instead=None if steady else hidden)
 
 
 def waterfall(
@@ -134,12 +144,12 @@ def waterfall(
     elif own is not None:
         said.append(f"Your guess: {own}.")
     order = "; ".join("  " * s.depth + s.name for s in spans)
-    listed = [
+    numbers = [
         f"{step.name} (depth {step.depth}): from {rounded(step.start)}, {_length(step, unit)}."
         for step in spans
     ]
     hidden = [f"Layers, outermost first: {order}."]
-    return canvas.picture(said + (listed if steady else hidden), values=() if steady else listed)
+    return canvas.picture(said, numbers, instead=None if steady else hidden)
 
 
 def _length(step: Step, unit: str) -> str:

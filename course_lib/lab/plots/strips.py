@@ -3,14 +3,13 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from course_lib.lab.plots.canvas import COLOURS, HATCHES, LINE_STYLES, Canvas, Picture, rounded
-from course_lib.lab.plots.spans import STATES
-
-Points = Sequence[tuple[float, float]]
+from course_lib.lab.plots.canvas import Canvas, Picture, line_look, rounded
+from course_lib.lab.plots.lines import Points
+from course_lib.lab.plots.spans import Rows, in_words, state_look
 
 
 def strips(
-    rows: Mapping[str, Sequence[tuple[float, float, str]]],
+    rows: Rows,
     charts: Mapping[str, Mapping[str, Points]],
     *,
     title: str,
@@ -27,9 +26,7 @@ def strips(
     looks: dict[str, tuple[str, str]] = {}
     for row, spans in enumerate(rows.values()):
         for start, end, state in spans:
-            spare = (COLOURS[len(looks) % 7], HATCHES[len(looks) % 7])
-            colour, hatch = looks.setdefault(state, STATES.get(state, spare))
-            look: dict[str, Any] = {"facecolor": colour, "hatch": hatch, "edgecolor": "white"}
+            look = state_look(state, looks)
             top.barh(row, end - start, 0.66, left=start, linewidth=0.4, **look)
     top.set_yticks(range(len(rows)), list(rows))
     top.set_ylim(len(rows) - 0.5, -0.5)
@@ -37,8 +34,7 @@ def strips(
     names = list(dict.fromkeys(name for series in charts.values() for name in series))
     for axes, (label, series) in zip(lower, charts.items(), strict=True):
         for name, points in series.items():
-            i = names.index(name)
-            style = {"color": COLOURS[i % 7], "linestyle": LINE_STYLES[i % 7], "linewidth": 2}
+            style = {"linewidth": 2, **line_look(names.index(name))}
             axes.plot([p[0] for p in points], [p[1] for p in points], **style)
         axes.set_ylabel(label)
         axes.set_ylim(bottom=0)
@@ -49,9 +45,7 @@ def strips(
     canvas.figure.align_ylabels(lower)
     _explain(canvas, looks, names)
     said = [f"Strips over charts; horizontal axis: {x}."]
-    for name, spans in rows.items():
-        listed = ", ".join(f"{s} from {rounded(a)} to {rounded(b)}" for a, b, s in spans)
-        said.append(f"{name}: {listed}.")
+    said += in_words(rows)
     for label, series in charts.items():
         highest = (f"{name} at most {rounded(max(p[1] for p in s))}" for name, s in series.items())
         said.append(f"{label}: {', '.join(highest)}.")
@@ -67,9 +61,7 @@ def _explain(canvas: Canvas, looks: Mapping[str, tuple[str, str]], names: Sequen
         Patch(facecolor=colour, hatch=hatch, edgecolor="white", label=state)
         for state, (colour, hatch) in looks.items()
     ]
-    styles: list[Any] = list(LINE_STYLES)
     handles += [
-        Line2D([], [], color=COLOURS[i % 7], linestyle=styles[i % 7], linewidth=2, label=name)
-        for i, name in enumerate(names)
+        Line2D([], [], linewidth=2, label=name, **line_look(i)) for i, name in enumerate(names)
     ]
     canvas.legend(handles=handles, ncols=4)

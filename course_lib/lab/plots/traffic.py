@@ -7,12 +7,13 @@ from typing import Any
 from course_lib.lab.plots.canvas import (
     COLOURS,
     FAINT,
-    LINE_STYLES,
     MARKERS,
     Canvas,
     Picture,
+    line_look,
     rounded,
 )
+from course_lib.lab.plots.lines import name_ends
 from course_lib.lab.plots.spans import STATES
 
 
@@ -39,9 +40,8 @@ def traffic(
         upper.tick_params(axis="x", labelbottom=False)
         _strips(figure.add_axes((0.095, 0.355, 0.80, 0.14), sharex=upper), seconds, states, rows)
     for i, rates in enumerate(answered.values()):
-        style = {"color": COLOURS[i % 7], "linestyle": LINE_STYLES[i % 7], "linewidth": 2.2}
         every = {"marker": MARKERS[i % 7], "markersize": 6, "markevery": (3 * i % 10, 15)}
-        upper.plot(seconds, rates, **style, **every)
+        upper.plot(seconds, rates, linewidth=2.2, **line_look(i), **every)
     lower.fill_between(seconds, failed_percent, color=COLOURS[1], alpha=0.35, hatch="//")
     lower.plot(seconds, failed_percent, color=COLOURS[1], linewidth=2)
     end = max(seconds[-1] if seconds else 0.0, window_seconds)
@@ -51,7 +51,8 @@ def traffic(
     for axes in (upper, lower):
         axes.grid(color="#e6e6e6")
         axes.spines[["top", "right"]].set_visible(False)
-    _names(upper, answered, top, seconds[-1] if seconds else 0.0)
+    ends = {name: max([0.07 * top, *rates[-1:]]) for name, rates in answered.items()}
+    name_ends(upper, ends, x=seconds[-1] if seconds else 0.0, apart=0.13)
     said = [
         "Upper lines: requests/s by instance; lower line: failed calls (%); "
         "horizontal axis: time (s).",
@@ -81,17 +82,3 @@ def _strips(
     axes.tick_params(axis="x", labelbottom=False)
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(False)
-
-
-def _names(axes: Any, answered: Mapping[str, Sequence[float]], top: float, at: float) -> None:
-    """The name of each line at its end, at least a line's height apart."""
-    ends = sorted(
-        (rates[-1] if rates else 0.0, i, n) for i, (n, rates) in enumerate(answered.items())
-    )
-    lowest, apart = 0.07 * top, top * 0.13
-    for value, i, name in ends:
-        lowest = max(value, lowest)
-        where = {"xytext": (8, 0), "textcoords": "offset points", "annotation_clip": False}
-        look = {"color": COLOURS[i % 7], "weight": "bold", "va": "center"}
-        axes.annotate(name, (at, lowest), **where, **look)
-        lowest += apart
