@@ -5,7 +5,7 @@ a window holds both its ends (since 3.0 it leaves out its start). Leaves out: na
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from itertools import pairwise
 
 Sample = tuple[float, float | None]
@@ -37,7 +37,7 @@ def histogram_quantile(q: float, buckets: Iterable[tuple[float, float]]) -> floa
     return start + (bounds[found] - start) * share
 
 
-def increase(samples: Sequence[Sample], start: float, end: float) -> float | None:
+def increase(samples: Iterable[Sample], start: float, end: float) -> float | None:
     """How much a counter grew between two instants (seconds); None with fewer than two samples.
 
     Resets count as such, and the growth between the first and the last sample is extrapolated to
@@ -47,7 +47,7 @@ def increase(samples: Sequence[Sample], start: float, end: float) -> float | Non
     return None if grown is None else grown[0] * grown[1]
 
 
-def rate(samples: Sequence[Sample], start: float, end: float) -> float | None:
+def rate(samples: Iterable[Sample], start: float, end: float) -> float | None:
     """The increase a second; None with fewer than two samples in the window."""
     grown = _growth(samples, start, end)
     return None if grown is None else grown[0] * (grown[1] / (end - start))
@@ -64,7 +64,7 @@ def _cumulative(buckets: Iterable[tuple[float, float]]) -> tuple[list[float], li
     return list(merged), counts
 
 
-def _growth(samples: Sequence[Sample], start: float, end: float) -> tuple[float, float] | None:
+def _growth(samples: Iterable[Sample], start: float, end: float) -> tuple[float, float] | None:
     """The growth between the first and the last sample, and the factor that extrapolates it."""
     first, last = _milliseconds(start), _milliseconds(end)
     known = ((_milliseconds(t), value) for t, value in samples if value is not None)
