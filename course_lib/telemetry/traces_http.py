@@ -1,0 +1,142 @@
+"""Spans to a collector over OTLP/HTTP, from a thread of its own behind a bounded queue.
+
+The exporter is OpenTelemetry's; the queue is ours, because the SDK's own does not count what
+it drops and may take half a minute to close. Whatever the collector does, the caller goes on.
+"""
+
+import threading
+from collections import deque
+from typing import Any, Self
+
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace.export import SpanExportResult
+
+
+def to_collector(
+    url: str,
+    *,
+    queue_spans: int = 2048,
+    batch_spans: int = 512,
+    every_seconds: float = 1.0,
+    timeout_seconds: float = 2.0,
+    gzip: bool = False,
+) -> "Reporter":
+    """Send finished spans to `url`/v1/traces: every so often, or as soon as a batch is full.
+
+    A batch that is not delivered within `timeout_seconds` has failed. When the queue is full,
+    new spans are dropped.
+    """
+    import requests
+    from opentelemetry.exporter.otlp.proto.http import Compression
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+
+    session = requests.Session()
+    session.trust_env = False
+    exporter = OTLPSpanExporter(
+        url.rstrip("/") + "/v1/traces",
+        timeout=timeout_seconds,
+        session=session,
+        compression=Compression.Gzip if gzip else Compression.NoCompression,
+    )
+    return Reporter(exporter, queue_spans, batch_spans, every_seconds, timeout_seconds)
+
+
+class Reporter:
+    """A bounded queue and the thread that empties it; call it with a finished span.
+
+    `.sent`, `.failed` (not delivered) and `.dropped` (queue full, or closed) count spans.
+    """
+
+    def __init__(
+        self,
+        exporter: Any,
+        queue_spans: int,
+        batch_spans: int,
+        every_seconds: float,
+        timeout_seconds: float,
+    ) -> None:
+        self.sent = self.failed = self.dropped = 0
+        self._exporter = exporter
+        self._queue: deque[ReadableSpan] = deque()
+        self._limits = queue_spans, batch_spans
+        self._every_seconds, self._timeout_seconds = every_seconds, timeout_seconds
+        self._changed = threading.Condition()
+        self._awake = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._on_the_way = 0
+        self._closing = self._giving_up = False
+
+    def __call__(self, span: ReadableSpan) -> None:
+        """Take a span; returns at once."""
+        with self._changed:
+            if self._closing or len(self._queue) >= self._limits[0]:
+                self.dropped += 1
+                return
+            self._queue.append(span)
+            if self._thread is None or not self._thread.is_alive():
+                self._thread = threading.Thread(target=self._work, name="spans", daemon=True)
+                self._thread.start()
+        if len(self._queue) >= self._limits[1]:
+            self._awake.set()
+
+    @property
+    def waiting(self) -> int:
+        """Spans that are in the queue or on the way."""
+        return len(self._queue) + self._on_the_way
+
+    def flush(self, timeout_seconds: float = 5.0) -> bool:
+        """Send now what waits; whether all of it had left, delivered or failed, in time."""
+        with self._changed:
+            goal = self.sent + self.failed + self.waiting
+            self._awake.set()
+            return self._changed.wait_for(lambda: self.sent + self.failed >= goal, timeout_seconds)
+
+    def close(self, grace_seconds: float = 1.0) -> None:
+        """Send what waits and end the thread; what is not delivered in time counts as failed.
+
+        Takes at most `grace_seconds` and one timeout of the exporter more.
+        """
+        with self._changed:
+            if self._closing:
+                return
+            self._closing = True
+            self._awake.set()
+            thread = self._thread
+        if thread is not None:
+            thread.join(grace_seconds)
+        self._giving_up = True
+        self._exporter.shutdown()  # also ends its pause before another attempt
+        if thread is not None:
+            thread.join(self._timeout_seconds + 0.5)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _work(self) -> None:
+        while True:
+            self._awake.wait(self._every_seconds)
+            self._awake.clear()
+            closing = self._closing
+            while batch := self._next_batch():
+                delivered = not self._giving_up and self._deliver(batch)
+                with self._changed:
+                    self.sent += len(batch) if delivered else 0
+                    self.failed += 0 if delivered else len(batch)
+                    self._on_the_way = 0
+                    self._changed.notify_all()
+            if closing:
+                return
+
+    def _next_batch(self) -> list[ReadableSpan]:
+        with self._changed:
+            self._on_the_way = min(len(self._queue), self._limits[1])
+            return [self._queue.popleft() for _ in range(self._on_the_way)]
+
+    def _deliver(self, batch: list[ReadableSpan]) -> bool:
+        try:
+            return bool(self._exporter.export(batch) is SpanExportResult.SUCCESS)
+        except Exception:
+            return False
