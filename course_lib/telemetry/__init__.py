@@ -1,1 +1,1 @@
-"""What a running service tells about itself: logs and metrics."""
+"""What a running service tells about itself: logs, metrics, traces, health."""

@@ -5,7 +5,6 @@ that is not sampled never touches the SDK. Leaves out: links, baggage, the SDK's
 """
 
 import logging
-import random
 from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any, Protocol
@@ -27,6 +26,7 @@ from opentelemetry.trace.span import TraceState
 
 from course_lib.context import TraceContext, ids, new_span_id, wall_clock
 from course_lib.errors import Answer
+from course_lib.telemetry.trace_sampling import Sampler, always_off, always_on, by_chance, ratio
 from course_lib.telemetry.traces_http import Reporter, to_collector
 
 __all__ = [
@@ -40,41 +40,10 @@ __all__ = [
     "to_collector",
 ]
 
-Sampler = Callable[[TraceContext | None, str], bool]
-"""Decides from the parent (None at the root) and the trace id whether to record a span."""
-
 Export = Callable[[ReadableSpan], None]
 """Takes a finished span; it must return at once. `list.append` will do."""
 
 logging.getLogger("opentelemetry").addHandler(logging.NullHandler())  # services never print
-
-
-def always_on() -> Sampler:
-    """Record every new trace, and what the parent recorded (OpenTelemetry: ParentBased)."""
-    return lambda parent, trace_id: parent is None or parent.sampled
-
-
-def always_off() -> Sampler:
-    """Begin no recorded trace; record what the parent recorded."""
-    return lambda parent, trace_id: parent is not None and parent.sampled
-
-
-def ratio(share: float) -> Sampler:
-    """Record this share of the new traces, chosen by trace id, and what the parent recorded.
-
-    The rule is OpenTelemetry's TraceIdRatioBased, so every service chooses the same traces.
-    """
-    bound = round(share * 2**64)
-
-    def sampler(parent: TraceContext | None, trace_id: str) -> bool:
-        return int(trace_id[16:], 16) < bound if parent is None else parent.sampled
-
-    return sampler
-
-
-def by_chance(share: float, rng: random.Random) -> Sampler:
-    """Record this share of the spans, whatever the parent did: a mistake, kept to show it."""
-    return lambda parent, trace_id: rng.random() < share
 
 
 class Collector(Protocol):
