@@ -9,7 +9,7 @@ import pytest
 from course_lib.balancing import Instance, round_robin
 from course_lib.discovery import Event
 from course_lib.discovery.consul_http import consul_client
-from course_lib.errors import NotFound, Unavailable
+from course_lib.errors import CallError, DeadlineExceeded, NotFound, Unavailable
 from course_lib.grading.checks import ensure, expect, raises
 from course_lib.stand_ins import ConsulAgent
 
@@ -132,23 +132,24 @@ async def test_an_index_that_goes_backwards_starts_anew(answer):
 @pytest.mark.task("watch")
 async def test_does_not_spin(answer):
     """A registry that answers at once, and has no news, is asked about once a second."""
-    asked = []
+    for step, says in ((0, "the same index"), (1, "a new index, and the same names")):
+        asked = []
 
-    async def ask(index):
-        asked.append(index)
-        await asyncio.sleep(0.001)
-        return ("a",), 7
+        async def ask(index, asked=asked, step=step):
+            asked.append(index)
+            await asyncio.sleep(0.001)
+            return ("a",), 7 + step * len(asked)
 
-    async with watching(answer, ask):
-        await asyncio.sleep(10)
-    ensure(
-        len(asked) <= 13,
-        "A question that comes back at once without news is one too many: sleep for a second "
-        "before the next. Otherwise this loop takes a whole core, here and in the registry.",
-        call="a registry that always answers at once and has no news, for 10 s",
-        got=f"{len(asked):,} questions",
-        expected="about 10 questions",
-    )
+        async with watching(answer, ask):
+            await asyncio.sleep(10)
+        ensure(
+            len(asked) <= 13,
+            "A question that comes back at once without news is one too many: sleep for a second "
+            "before the next. Otherwise this loop takes a whole core, here and in the registry.",
+            call=f"a registry that always answers at once, for 10 s, with {says}",
+            got=f"{len(asked):,} questions",
+            expected="about 10 questions",
+        )
 
 
 @pytest.mark.task("watch")
@@ -173,6 +174,28 @@ async def test_goes_on_when_the_registry_fails(answer):
     ensure(len(asked) <= 12, why, call=call, got=f"{len(asked)} questions", expected="about 10")
 
 
+@pytest.mark.task("watch")
+async def test_after_a_failure_it_asks_for_everything(answer):
+    """After a question that failed, the next has index 0."""
+    registry, questions = Registry(), []
+
+    async def ask(index):
+        questions.append(index)
+        if len(questions) == 2:
+            await asyncio.sleep(5)
+            raise Unavailable("nobody there")
+        return await registry.ask(index)
+
+    async with watching(answer, ask):
+        await asyncio.sleep(10)
+    expect(
+        questions[:3],
+        [0, 7, 0],
+        "the questions, when the first is answered with index 7 and the second fails",
+        "Who knows what has happened meanwhile: ask with 0, which is answered at once.",
+    )
+
+
 # entry
 
 
@@ -190,7 +213,13 @@ class Hosts:
     async def start(self, service, host, port):
         body = self.answer.entry(service, host, port)
         result = await self.consul.put("agent/service/register", json=body)
-        expect(result.status_code, 200, f"Consul's answer to entry({service!r}, {host!r}, {port})")
+        ensure(
+            result.status_code == 200,
+            "Consul does not take this entry, and says what it does not like.",
+            call=f"Consul's answer to entry({service!r}, {host!r}, {port})",
+            got=f"{result.status_code}: {result.text}",
+            expected="200",
+        )
 
     async def healthy(self, service="users"):
         found = (await self.consul.get(f"health/service/{service}?passing")).json()
@@ -300,7 +329,7 @@ class House:
     """Instances in memory that note when they were called."""
 
     def __init__(self, answer, names="abc", rest_seconds=5):
-        self.dead, self.error, self.calls = set(), Unavailable, []
+        self.dead, self.error, self.fails_after_seconds, self.calls = set(), Unavailable, 0, []
         self.instances = tuple(Instance(n, f"{n}:80", endpoint=self._connect(n)) for n in names)
         self.call = answer.careful(lambda: self.instances, round_robin(), rest_seconds)
 
@@ -308,6 +337,7 @@ class House:
         async def endpoint(request):
             self.calls.append((now(), name))
             if name in self.dead:
+                await asyncio.sleep(self.fails_after_seconds)
                 raise self.error(f"{name} says no")
             return name
 
@@ -316,10 +346,12 @@ class House:
     async def some(self, number):
         """So many calls, ten a second; what came of each."""
         seen = []
+        if now() < 100:
+            await asyncio.sleep(100)  # clocks of real loops have begun long ago
         for _ in range(number):
             try:
                 seen.append(await self.call("hello"))
-            except (Unavailable, NotFound) as error:
+            except CallError as error:
                 seen.append(type(error).__name__)
             await asyncio.sleep(0.1)
         return seen
@@ -341,6 +373,7 @@ async def test_the_caller_sees_the_error(answer):
     house = House(answer, "a")
     house.dead = {"a"}
     why = "Note the failure, and raise it again: a retry is another middleware's work."
+    await asyncio.sleep(100)
     with raises(Unavailable, call="a call to an instance that is down", why=why):
         await house.call("hello")
 
@@ -356,6 +389,21 @@ async def test_who_failed_is_left_alone(answer):
         1,
         "the calls to a, which is down, in 4.5 s of calls in turn, rest_seconds=5",
         "Note until when it is left alone, and let the policy choose among the others.",
+    )
+
+
+@pytest.mark.task("careful")
+async def test_a_timeout_counts_from_its_end(answer):
+    """A call that fails with DeadlineExceeded after 3 s is a failure; the rest begins then."""
+    house = House(answer)
+    house.dead, house.error, house.fails_after_seconds = {"a"}, DeadlineExceeded, 3
+    await house.some(45)
+    expect(
+        house.count("a"),
+        1,
+        "the calls to a, in the 4.5 s after its first has failed with DeadlineExceeded",
+        "DeadlineExceeded counts as Unavailable does. Look at the clock when the call has failed, "
+        "not when it begins.",
     )
 
 
@@ -490,8 +538,8 @@ WORDS = {id(BOTH): "a b", id(ONE): "a", id(NOBODY): "nobody", id(SILENT): "error
 async def doubted(answer, *events):
     """Hand over (seconds, event) pairs; what came through, and when."""
     seen = []
-    receive = answer.doubtful(lambda event: seen.append((now(), WORDS[id(event)])), 10)
     began = asyncio.get_running_loop().time()
+    receive = answer.doubtful(lambda event: seen.append((now() - began, WORDS[id(event)])), 10)
     for at, event in events:
         await asyncio.sleep(began + at - asyncio.get_running_loop().time())
         receive(event)
@@ -518,6 +566,12 @@ async def test_that_nobody_is_there_is_held_back(answer):
         "a and b, 5 s later nobody, with patience_seconds=10",
         "Hold the empty set back for patience_seconds; then it is true after all.",
     )
+    expect(
+        await doubted(answer, (0, BOTH), (5, NOBODY), (20, ONE), (30, NOBODY)),
+        [(0, "a b"), (15, "nobody"), (20, "a"), (40, "nobody")],
+        "a and b, nobody after 5 s, a again after 20 s, nobody after 30 s",
+        "The next time that everybody goes, doubt again.",
+    )
 
 
 @pytest.mark.task("doubtful")
@@ -528,6 +582,12 @@ async def test_who_comes_back_ends_the_doubt(answer):
         [(0, "a b"), (8, "a")],
         "a and b, nobody after 5 s, a again after 8 s",
         "Cancel what you have planned: `loop.call_later` returns a handle with `cancel()`.",
+    )
+    expect(
+        await doubted(answer, (0, BOTH), (5, NOBODY), (8, ONE), (10, NOBODY)),
+        [(0, "a b"), (8, "a"), (20, "nobody")],
+        "a and b, nobody after 5 s, a again after 8 s, nobody after 10 s",
+        "Forget the handle that you have cancelled: it must not keep you from a new doubt.",
     )
 
 

@@ -94,19 +94,28 @@ def test_the_least_busy_is_picked(answer):
 
 @pytest.mark.task("fewest")
 def test_the_idle_have_their_turn(answer):
-    """The one that was picked longest ago has its turn."""
+    """The one that was picked longest ago has its turn, whoever comes and goes."""
     policy, instances = answer.fewest(), three()
     got = [policy(instances).id]
     instances[1].in_flight = 1
     got.append(policy(instances).id)
     instances[1].in_flight = 0
-    got.append(policy(instances).id)
+    got += [policy(instances).id for _ in range(4)]
     expect(
         got,
-        ["a", "c", "b"],
-        "three picks, and b has one request in flight at the second",
+        ["a", "c", "b", "a", "c", "b"],
+        "six picks, and b has one request in flight at the second",
         "At the third pick all are idle, and b has never been picked. Remember for each instance "
-        "when it was.",
+        "when it was picked last.",
+    )
+    policy, (a, b, c) = answer.fewest(), three()
+    d = Instance("d", "10.0.0.4:80")
+    sets = [(a, b, c), (b, c), (b, c, d), (b, c, d), (b, c, d)]
+    expect(
+        [policy(each).id for each in sets],
+        ["a", "b", "c", "d", "b"],
+        "five picks; a leaves before the second, d comes before the third",
+        "Choose among those you are given now; what you remember belongs to an instance's id.",
     )
 
 
