@@ -1,0 +1,190 @@
+"""The real Prometheus as a child process: it scrapes what it is told, and is asked by PromQL.
+
+It listens on a free port of 127.0.0.1, keeps its data in a temporary folder, and is gone with its
+parent. Its first sample takes five seconds, whatever the interval. promtool comes with it.
+"""
+
+import asyncio
+import atexit
+import json
+import re
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, Self
+
+import httpx
+
+HOW_TO_INSTALL = (
+    "Prometheus is not installed: `apt-get install prometheus`, `brew install prometheus`"
+)
+
+_LISTENING = re.compile(r'msg="Listening on".* address="?(127\.0\.0\.1:\d+)')
+_READY = "Server is ready to receive web requests"
+_STARTING_SECONDS = 20.0
+
+_running: list["Prometheus"] = []
+
+
+class Value(NamedTuple):
+    """One series of an answer."""
+
+    labels: Mapping[str, str]
+    value: float
+
+
+def installed() -> bool:
+    """Whether both programs, prometheus and promtool, are here."""
+    return bool(shutil.which("prometheus") and shutil.which("promtool"))
+
+
+def promtool(*arguments: str | Path) -> str:
+    """Run promtool and return what it says; raises RuntimeError, saying it, when it objects."""
+    if not installed():
+        raise RuntimeError(HOW_TO_INSTALL)
+    done = subprocess.run(["promtool", *arguments], capture_output=True, text=True)
+    lines = (line.strip() for line in (done.stdout + done.stderr).splitlines())
+    said = "\n".join(line for line in lines if line)
+    if done.returncode:
+        raise RuntimeError(said)
+    return said
+
+
+class Prometheus:
+    """Scrapes `targets` (addresses, by job) every `interval_seconds`; a new one replaces it.
+
+    `rules` are files of recording and alerting rules. Raises RuntimeError when it cannot start.
+    """
+
+    def __init__(
+        self,
+        targets: Mapping[str, Sequence[str]],
+        *,
+        interval_seconds: float = 1.0,
+        rules: Sequence[Path] = (),
+    ) -> None:
+        if not installed():
+            raise RuntimeError(HOW_TO_INSTALL)
+        for earlier in list(_running):
+            earlier.stop()
+        interval = f"{round(interval_seconds * 1000)}ms"
+        self._folder = Path(tempfile.mkdtemp(prefix="prometheus-"))
+        self._log = self._folder / "log"
+        configuration = {
+            "global": {
+                "scrape_interval": interval,
+                "scrape_timeout": interval,
+                "evaluation_interval": interval,
+            },
+            "rule_files": [str(Path(path).resolve()) for path in rules],
+            "scrape_configs": [
+                {"job_name": job, "static_configs": [{"targets": list(addresses)}]}
+                for job, addresses in targets.items()
+            ],
+        }
+        file = self._folder / "prometheus.yml"
+        file.write_text(json.dumps(configuration))  # every JSON text is a YAML text
+        command: list[str | Path] = [
+            "prometheus",
+            f"--config.file={file}",
+            f"--storage.tsdb.path={self._folder / 'data'}",
+            "--web.listen-address=127.0.0.1:0",
+            "--enable-feature=exemplar-storage",
+        ]
+        guard = ["setpriv", "--pdeathsig", "KILL", "--"] if shutil.which("setpriv") else []
+        with self._log.open("wb") as log:
+            self._process = subprocess.Popen(
+                [*guard, *command],
+                cwd=self._folder,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        _running.append(self)
+        self._client = httpx.Client(timeout=10, trust_env=False)
+        self.url = f"http://{self._wait_until_ready()}"
+
+    def _wait_until_ready(self) -> str:
+        give_up_at = time.monotonic() + _STARTING_SECONDS
+        while self._process.poll() is None and time.monotonic() < give_up_at:
+            said = self._log.read_text(errors="replace")
+            if _READY in said and (found := _LISTENING.search(said)):
+                return found[1]
+            time.sleep(0.01)
+        said = self._log.read_text(errors="replace")
+        self.stop()
+        errors = "\n".join(line for line in said.splitlines() if "level=error" in line)
+        raise RuntimeError(f"Prometheus did not start: {errors or said[-500:]}")
+
+    def query(self, expression: str, *, at: float | None = None) -> list[Value]:
+        """What a PromQL expression gives now, or `at` seconds since 1970, series by series.
+
+        Raises ValueError with Prometheus's own words when it is not a valid expression.
+        """
+        result = self._ask(expression, at)
+        if isinstance(result[0] if result else {}, dict):
+            return [Value(_labels(series), float(series["value"][1])) for series in result]
+        return [Value({}, float(result[1]))]  # a scalar
+
+    def samples(
+        self, selector: str, *, at: float | None = None
+    ) -> list[tuple[Mapping[str, str], list[tuple[float, float]]]]:
+        """The raw samples a range selector such as `up[1m]` finds: labels and (seconds, value)."""
+        return [
+            (_labels(series), [(float(at), float(value)) for at, value in series["values"]])
+            for series in self._ask(selector, at)
+        ]
+
+    def api(self, path: str, **parameters: Any) -> Any:
+        """The `data` of `/api/v1/PATH`; raises ValueError with Prometheus's own words."""
+        answer = self._client.get(f"{self.url}/api/v1/{path}", params=parameters).json()
+        if answer["status"] != "success":
+            raise ValueError(answer["error"])
+        return answer["data"]
+
+    async def wait_for(self, expression: str, *, seconds: float = 20.0) -> list[Value]:
+        """Ask until the expression gives something; raises TimeoutError after so many seconds."""
+        async with asyncio.timeout(seconds):
+            while not (found := self.query(expression)):
+                await asyncio.sleep(0.1)
+        return found
+
+    def _ask(self, expression: str, at: float | None) -> Any:
+        instant = {} if at is None else {"time": at}
+        return self.api("query", query=expression, **instant)["result"]
+
+    def stop(self) -> None:
+        """End it and remove its folder; a second time does nothing."""
+        if self in _running:
+            _running.remove(self)
+        self._process.kill()
+        self._process.wait()
+        if hasattr(self, "_client"):
+            self._client.close()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def __repr__(self) -> str:
+        return f"<Prometheus: {'up' if self._process.poll() is None else 'down'}>"
+
+
+def stop_all() -> None:
+    """End whatever still runs."""
+    for prometheus in list(_running):
+        prometheus.stop()
+
+
+def _labels(series: Any) -> dict[str, str]:
+    return dict(series["metric"])
+
+
+atexit.register(stop_all)
