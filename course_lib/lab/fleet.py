@@ -25,8 +25,10 @@ class FleetInstance:
     """One instance: `name`, `address`, `url`, and what may be done to it.
 
     `state` is "up", "slow", "paused", "parted" or "down"; `served` counts the answers since it
-    began.
+    began. `server` is what runs now, `line` what lies before it, and `client` may be kept with it.
     """
+
+    client: Any = None
 
     def __init__(self, name: str, app: Any, server_name: str, *, lined: bool = False) -> None:
         self.name = name
@@ -34,16 +36,16 @@ class FleetInstance:
         self._served_before = 0
         self._app = app
         self._server_name = server_name
-        self._server: Server = self._start(port=0)
-        self._port = int(self._server.address.split(":")[1])
-        self._line = self._lay_line() if lined else None
-        self.address = (self._line or self._server).address
+        self.server: Any = self._start(port=0)
+        self._port = int(self.server.address.split(":")[1])
+        self.line: Any = self._lay_line() if lined else None
+        self.address: str = (self.line or self.server).address
         self.url = f"http://{self.address}"
 
     def _lay_line(self) -> Proxy:
         if self._server_name in _lines:
             _lines[self._server_name].close()
-        _lines[self._server_name] = Proxy(self._server.address)
+        _lines[self._server_name] = Proxy(self.server.address)
         return _lines[self._server_name]
 
     def _start(self, port: int) -> Server:
@@ -53,45 +55,45 @@ class FleetInstance:
     @property
     def state(self) -> str:
         """What the instance is doing."""
-        if self._server.state == "up":
-            if self._line is not None and self._line.stalled:
+        if self.server.state == "up":
+            if self.line is not None and self.line.stalled:
                 return "parted"
             return "slow" if self._delay_seconds else "up"
-        return "paused" if self._server.state == "paused" else "down"
+        return "paused" if self.server.state == "paused" else "down"
 
     @property
     def served(self) -> int:
         """How many requests it has answered in all its lives."""
-        return self._served_before + self._server.served
+        return self._served_before + self.server.served
 
     def kill(self) -> None:
         """Crash: connections break, and nobody listens any more."""
-        self._server.kill()
+        self.server.kill()
 
     def stop(self) -> None:
         """End in good order: requests in flight finish."""
-        self._server.stop()
+        self.server.stop()
 
     @property
     def acts(self) -> Mapping[str, Callable[[], None]]:
         """What else a control panel may offer."""
-        return {} if self._line is None else {"partition": self.partition}
+        return {} if self.line is None else {"partition": self.partition}
 
     def partition(self) -> None:
         """Let nothing pass between the instance and its clients; nobody is told."""
-        if self._line is None:
+        if self.line is None:
             raise RuntimeError("this instance has no line to part: Fleet(..., lined=True)")
-        self._line.stall()
+        self.line.stall()
 
     def revive(self) -> None:
         """Start again at the same address, healthy, and mend its line; one that is up stays up."""
-        if self._line is not None:
-            self._line.restore()
+        if self.line is not None:
+            self.line.restore()
         if self.state != "down":
             return
-        self._served_before += self._server.served
+        self._served_before += self.server.served
         self._delay_seconds = 0.0
-        self._server = self._start(self._port)
+        self.server = self._start(self._port)
 
     def slow_down(self, seconds: float) -> None:
         """Let every request take `seconds` longer."""
@@ -103,11 +105,23 @@ class FleetInstance:
 
     def pause(self) -> None:
         """Accept connections but answer nothing."""
-        self._server.pause()
+        self.server.pause()
 
     def resume(self) -> None:
         """Answer again."""
-        self._server.resume()
+        self.server.resume()
+
+    def close(self) -> None:
+        """Stop it and take its line away."""
+        self.stop()
+        if self.line is not None:
+            self.line.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def __repr__(self) -> str:
         return f"<{self.name}: {self.state}>"
@@ -116,15 +130,13 @@ class FleetInstance:
 class GrpcInstance(FleetInstance):
     """The same over gRPC; its `app` is what `serve_grpc` takes, an adder or a list of them."""
 
-    _server: Any
-
     def _start(self, port: int) -> Server:
         return serve_grpc(self._app, self._server_name, port=port)
 
     def slow_down(self, seconds: float) -> None:
         """Let every call take `seconds` longer."""
         super().slow_down(seconds)
-        self._server.delay_seconds = seconds
+        self.server.delay_seconds = seconds
 
 
 class Fleet(Mapping[str, FleetInstance]):
@@ -163,10 +175,10 @@ class Fleet(Mapping[str, FleetInstance]):
 
     def stop(self) -> None:
         """Stop every instance, all at the same time."""
-        stop_together(instance._server for instance in self.values())
+        stop_together(instance.server for instance in self.values())
         for instance in self.values():
-            if instance._line is not None:
-                instance._line.close()
+            if instance.line is not None:
+                instance.line.close()
 
     def __getitem__(self, name: str) -> FleetInstance:
         return self._instances[name]

@@ -40,6 +40,11 @@ class Proxy:
         """How many clients are connected."""
         return sum(end.is_client for end in self.ends)
 
+    @property
+    def bytes(self) -> int:
+        """What has travelled so far, in both directions."""
+        return self.sent_bytes + self.received_bytes
+
     def cut(self) -> None:
         """Cut the line: open connections break, new ones are refused."""
         self._wait(self._cut())
