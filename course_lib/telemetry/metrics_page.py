@@ -3,15 +3,16 @@
 Text format or OpenMetrics, by the `accept` header; only OpenMetrics carries exemplars.
 """
 
+import gzip
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from prometheus_client import CollectorRegistry, generate_latest, make_asgi_app
+from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.openmetrics import exposition as openmetrics
 from prometheus_client.parser import text_string_to_metric_families
 
-TEXT = "text/plain; version=0.0.4"
-OPENMETRICS = "application/openmetrics-text; version=1.0.0"
+TEXT = "text/plain; version=0.0.4; charset=utf-8"
+OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 
 
 class Reading(NamedTuple):
@@ -22,11 +23,31 @@ class Reading(NamedTuple):
     value: float
 
 
-def exposition(registry: CollectorRegistry, accept: str = TEXT) -> bytes:
-    """What a scrape of `/metrics` returns: OpenMetrics if `accept` names it, otherwise text."""
-    if accept.startswith("application/openmetrics-text"):
-        return openmetrics.generate_latest(registry)
-    return generate_latest(registry)
+def exposition(registry: CollectorRegistry, accept: str = "") -> bytes:
+    """What a scrape of `/metrics` returns to a scraper that sent this `accept` header."""
+    return _render(registry, wants_openmetrics(accept))
+
+
+def wants_openmetrics(accept: str) -> bool:
+    """Whether an `accept` header asks for OpenMetrics 1.0.0 at least as much as for the text."""
+    wanted = {"application/openmetrics-text": 0.0, "text/plain": 0.0}
+    for part in accept.lower().split(","):
+        kind, *parameters = (piece.strip() for piece in part.split(";"))
+        given = dict(piece.partition("=")[::2] for piece in parameters)
+        if kind in wanted and (kind == "text/plain" or given.get("version", "1.0.0") == "1.0.0"):
+            wanted[kind] = max(wanted[kind], _weight(given.get("q", "1")))
+    return wanted["application/openmetrics-text"] >= max(wanted["text/plain"], 0.001)
+
+
+def _weight(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return 0.0
+
+
+def _render(registry: CollectorRegistry, as_openmetrics: bool) -> bytes:
+    return openmetrics.generate_latest(registry) if as_openmetrics else generate_latest(registry)
 
 
 def parse(page: str) -> Iterator[Reading]:
@@ -50,7 +71,23 @@ class MetricsApp:
     """An ASGI application that serves the registry in the format the scraper asks for."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self._app = make_asgi_app(registry)
+        self._registry = registry
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        await self._app(scope, receive, send)
+        if scope["type"] != "http":
+            return
+        given = [(name.lower(), value.decode("latin-1")) for name, value in scope["headers"]]
+        as_openmetrics = wants_openmetrics(_all(given, b"accept"))
+        body = _render(self._registry, as_openmetrics)
+        kind = OPENMETRICS if as_openmetrics else TEXT
+        headers = [(b"content-type", kind.encode()), (b"vary", b"accept, accept-encoding")]
+        if "gzip" in _all(given, b"accept-encoding"):
+            body = gzip.compress(body, compresslevel=1)
+            headers.append((b"content-encoding", b"gzip"))
+        headers.append((b"content-length", str(len(body)).encode()))
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+
+def _all(headers: list[tuple[bytes, str]], name: bytes) -> str:
+    return ",".join(value for given, value in headers if given == name)

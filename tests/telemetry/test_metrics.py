@@ -1,11 +1,19 @@
 """RED metrics: what a scrape of a service sees."""
 
+import asyncio
+
 import pytest
 from prometheus_client.openmetrics import parser as openmetrics_parser
 from prometheus_client.parser import text_string_to_metric_families
+from starlette.applications import Starlette
+from starlette.responses import Response
 
 from course_lib import context
+from course_lib.lab.http_load import fast_http
+from course_lib.lab.launch import serve
+from course_lib.lab.load import load
 from course_lib.telemetry.metrics import CollectorRegistry, Red, exposition, metrics_app, parse
+from course_lib.telemetry.metrics_page import wants_openmetrics
 
 
 def test_each_call_is_counted_by_outcome_and_timed_by_operation():
@@ -61,7 +69,7 @@ async def test_the_metrics_page_answers_in_the_format_the_scraper_asks_for():
         }
         await metrics_app(registry)(scope, receive, send)
         assert sent[0]["status"] == 200
-        assert dict(sent[0]["headers"])[b"Content-Type"].startswith(expected)
+        assert dict(sent[0]["headers"])[b"content-type"].startswith(expected)
         assert b"requests_total{" in sent[1]["body"]
 
 
@@ -129,3 +137,54 @@ async def test_prometheus_clients_own_parsers_read_both_formats():
 def test_a_page_in_another_format_is_refused(page):
     with pytest.raises(ValueError):
         list(parse(page))
+
+
+@pytest.mark.parametrize(
+    ("accept", "expected"),
+    [
+        ("", False),
+        ("*/*", False),
+        ("text/html,application/xml;q=0.9,*/*;q=0.8", False),
+        ("application/openmetrics-text", True),
+        ("application/openmetrics-text;version=0.0.1", False),
+        ("application/openmetrics-text; version=1.0.0; q=0.2, text/plain;q=0.5", False),
+        ("application/openmetrics-text;version=1.0.0;q=0", False),
+        ("application/openmetrics-text;version=1.0.0;q=x", False),
+        ("application/openmetrics-text;version=2", False),
+        (
+            "application/openmetrics-text;version=1.0.0,application/openmetrics-text;"
+            "version=0.0.1;q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1",  # Prometheus 2.42
+            True,
+        ),
+        ("\xff;;=,;version", False),
+    ],
+)
+def test_the_format_is_the_one_the_accept_header_prefers(accept, expected):
+    assert wants_openmetrics(accept) is expected
+
+
+@pytest.mark.real_time
+async def test_scrapers_that_never_read_their_page_slow_no_request():
+    registry = CollectorRegistry()
+    red = Red(registry, "users", most_label_sets=200)
+
+    async def answer(request):
+        red.observe("get_user", "ok", 0.1)
+        return Response(b"ok")
+
+    for n in range(200):
+        red.observe(f"operation {n}", "ok", 0.1)
+    app = Starlette()
+    app.add_route("/", answer)
+    app.add_route("/metrics", metrics_app(registry))
+    with serve(app, "users") as server:
+        host, port = server.address.split(":")
+        scrapers = [await asyncio.open_connection(host, int(port)) for _ in range(5)]
+        for _, writer in scrapers:
+            writer.write(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
+        async with fast_http(server.url) as call:
+            result = await load(call, request="/", requests=200, at_once=4)
+        for _, writer in scrapers:
+            writer.transport.abort()
+        assert result.outcomes == {"ok": 200}
+        assert result.p50 < 0.1
