@@ -4,7 +4,7 @@ Without `spans` it only names them and hands the names on, so that logs and tran
 With `spans` (`telemetry.traces.Spans`) each call also becomes a span that is recorded.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any, Protocol
 
 from course_lib.context import TraceContext, new_span_id, new_trace, trace
@@ -49,7 +49,8 @@ def tracing(
     """Continue the trace in `context.trace`, or start one, for as long as the call runs.
 
     `kind` is "server", "client", "internal", "producer" or "consumer"; `attributes(request)`
-    says what to record about a request. With `spans`, the operation needs a name.
+    says what to record about a request. With `spans`, the operation needs a name; the span of a
+    stream ends with the stream.
     """
     if spans is None:
         return _naming
@@ -69,6 +70,8 @@ def tracing(
                 span.end(outcome(error), error)
                 raise
             else:
+                if hasattr(response, "__anext__"):
+                    return _to_its_end(response, span)
                 span.end("ok")
                 return response
             finally:
@@ -77,6 +80,18 @@ def tracing(
         return endpoint
 
     return wrap
+
+
+async def _to_its_end(items: AsyncIterator[Any], span: Span) -> AsyncIterator[Any]:
+    """A stream whose span ends with its last item."""
+    try:
+        async for item in items:
+            yield item
+    except BaseException as error:
+        span.end(outcome(error), error)
+        raise
+    else:
+        span.end("ok")
 
 
 def _naming(inner: Endpoint) -> Endpoint:

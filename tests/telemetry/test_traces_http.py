@@ -1,0 +1,137 @@
+"""The reporter over real sockets: whatever the collector does, the caller goes on at once."""
+
+import socket
+import threading
+import time
+from contextlib import closing, contextmanager
+
+import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from course_lib.lab.launch import serve
+from course_lib.stand_ins import OtlpCollector
+from course_lib.telemetry.traces import Spans, to_collector
+
+
+def record(reporter, count: int) -> float:
+    """So many finished spans; the longest that one of them held up its caller, in seconds."""
+    spans, longest = Spans("users", export=reporter), 0.0
+    for number in range(count):
+        span = spans.start("get")
+        span.set("number", number)
+        started = time.perf_counter()
+        span.end("ok")
+        longest = max(longest, time.perf_counter() - started)
+    assert spans.export_errors == 0
+    return longest
+
+
+@pytest.mark.parametrize("gzip", [False, True])
+def test_every_span_arrives_and_is_counted(gzip):
+    collector = OtlpCollector()
+    with serve(collector.app) as server, to_collector(server.url, gzip=gzip) as reporter:
+        record(reporter, 1000)
+        assert reporter.flush()
+        assert (reporter.sent, reporter.failed, reporter.dropped) == (1000, 0, 0)
+    assert {span.attributes["number"] for span in collector.spans()} == set(range(1000))
+
+
+def test_what_waits_is_sent_when_it_closes():
+    collector = OtlpCollector()
+    with serve(collector.app) as server:
+        with to_collector(server.url, every_seconds=3600) as reporter:
+            record(reporter, 3)
+        assert (reporter.sent, collector.kept_spans) == (3, 3)
+
+
+def test_spans_leave_by_themselves_after_a_while():
+    came = threading.Event()
+
+    async def take(request: Request) -> Response:
+        came.set()
+        return Response(b"", media_type="application/x-protobuf")
+
+    app = Starlette(routes=[Route("/v1/traces", take, methods=["POST"])])
+    with serve(app) as server, to_collector(server.url, every_seconds=0.05) as reporter:
+        record(reporter, 3)
+        assert came.wait(5)
+
+
+def test_after_it_is_closed_spans_are_dropped_and_counted():
+    reporter = to_collector("http://127.0.0.1:9")
+    reporter.close()
+    reporter.close()
+    record(reporter, 2)
+    assert (reporter.sent, reporter.failed, reporter.dropped) == (0, 0, 2)
+
+
+@contextmanager
+def down():
+    """An address where nobody listens."""
+    with closing(socket.socket()) as taken:
+        taken.bind(("127.0.0.1", 0))
+        yield f"http://127.0.0.1:{taken.getsockname()[1]}"
+
+
+@contextmanager
+def hanging():
+    """A collector that takes connections and says nothing."""
+    with serve(OtlpCollector().app) as server:
+        server.pause()
+        yield server.url
+
+
+def answering(status: int):
+    async def answer(request: Request) -> Response:
+        return Response(b"", status)
+
+    @contextmanager
+    def collector():
+        with serve(Starlette(routes=[Route("/v1/traces", answer, methods=["POST"])])) as server:
+            yield server.url
+
+    return collector
+
+
+@pytest.mark.parametrize(
+    "collector",
+    [down, hanging, answering(400), answering(503)],
+    ids=["down", "hanging", "refusing", "overloaded"],
+)
+def test_a_collector_in_trouble_costs_spans_and_not_time(collector, capfd):
+    with collector() as url:
+        reporter = to_collector(url, queue_spans=600, batch_spans=100, timeout_seconds=0.3)
+        started = time.perf_counter()
+        longest = record(reporter, 5000)
+        assert time.perf_counter() - started < 3 and longest < 0.1
+        assert reporter.dropped > 0 and reporter.waiting <= 700
+        reporter.close(grace_seconds=0.2)
+    assert reporter.sent == 0 and reporter.waiting == 0
+    assert reporter.failed + reporter.dropped == 5000
+    assert capfd.readouterr() == ("", "")
+
+
+def test_closing_does_not_wait_for_a_collector_that_hangs():
+    with hanging() as url:
+        reporter = to_collector(url, batch_spans=10, timeout_seconds=0.5)
+        record(reporter, 2000)
+        started = time.perf_counter()
+        reporter.close(grace_seconds=0.1)
+        assert time.perf_counter() - started < 2
+    assert reporter.failed + reporter.dropped == 2000
+
+
+def test_it_recovers_when_the_collector_does():
+    collector = OtlpCollector()
+    with serve(collector.app) as server:
+        server.pause()
+        with to_collector(server.url, timeout_seconds=0.2) as reporter:
+            record(reporter, 5)
+            reporter.flush()
+            server.resume()
+            record(reporter, 5)
+            assert reporter.flush()
+            assert (reporter.sent, reporter.failed) == (5, 5)
