@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1a\x63ourse_lib/shop/shop.proto\x12\x04shop\"2\n\x04User\x12\x0f\n\x07user_id\x18\x01 \x01(\x03\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0b\n\x03\x61ge\x18\x03 \x01(\x05\"!\n\x0eGetUserRequest\x12\x0f\n\x07user_id\x18\x01 \x01(\x03\".\n\x11\x43reateUserRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0b\n\x03\x61ge\x18\x02 \x01(\x05\"?\n\x10ListUsersRequest\x12\x12\n\x05limit\x18\x01 \x01(\x05H\x00\x88\x01\x01\x12\r\n\x05\x61\x66ter\x18\x02 \x01(\x03\x42\x08\n\x06_limit\"%\n\x08UserList\x12\x19\n\x05users\x18\x01 \x03(\x0b\x32\n.shop.User\"\x13\n\x11WatchUsersRequest\" \n\x0cImportReport\x12\x10\n\x08imported\x18\x01 \x01(\x05\"%\n\x04Item\x12\x0b\n\x03sku\x18\x01 \x01(\t\x12\x10\n\x08quantity\x18\x02 \x01(\x05\"j\n\x05Order\x12\x10\n\x08order_id\x18\x01 \x01(\x03\x12\x0f\n\x07user_id\x18\x02 \x01(\x03\x12\x19\n\x05items\x18\x03 \x03(\x0b\x32\n.shop.Item\x12\x13\n\x0btotal_cents\x18\x04 \x01(\x03\x12\x0e\n\x06status\x18\x05 \x01(\t\"#\n\x0fGetOrderRequest\x12\x10\n\x08order_id\x18\x01 \x01(\x03\"?\n\x11PlaceOrderRequest\x12\x0f\n\x07user_id\x18\x01 \x01(\x03\x12\x19\n\x05items\x18\x02 \x03(\x0b\x32\n.shop.Item\"@\n\x11ListOrdersRequest\x12\x12\n\x05limit\x18\x01 \x01(\x05H\x00\x88\x01\x01\x12\r\n\x05\x61\x66ter\x18\x02 \x01(\x03\x42\x08\n\x06_limit\"(\n\tOrderList\x12\x1b\n\x06orders\x18\x01 \x03(\x0b\x32\x0b.shop.Order\"I\n\x07Product\x12\x0b\n\x03sku\x18\x01 \x01(\t\x12\r\n\x05title\x18\x02 \x01(\t\x12\x13\n\x0bprice_cents\x18\x03 \x01(\x03\x12\r\n\x05stock\x18\x04 \x01(\x03\" \n\x11GetProductRequest\x12\x0b\n\x03sku\x18\x01 \x01(\t\"B\n\x13ListProductsRequest\x12\x12\n\x05limit\x18\x01 \x01(\x05H\x00\x88\x01\x01\x12\r\n\x05\x61\x66ter\x18\x02 \x01(\tB\x08\n\x06_limit\".\n\x0bProductList\x12\x1f\n\x08products\x18\x01 \x03(\x0b\x32\r.shop.Product2\xe8\x02\n\x05Users\x12+\n\x07GetUser\x12\x14.shop.GetUserRequest\x1a\n.shop.User\x12\x31\n\nCreateUser\x12\x17.shop.CreateUserRequest\x1a\n.shop.User\x12\x33\n\tListUsers\x12\x16.shop.ListUsersRequest\x1a\x0e.shop.UserList\x12$\n\nUpdateUser\x12\n.shop.User\x1a\n.shop.User\x12\x33\n\nWatchUsers\x12\x17.shop.WatchUsersRequest\x1a\n.shop.User0\x01\x12<\n\x0bImportUsers\x12\x17.shop.CreateUserRequest\x1a\x12.shop.ImportReport(\x01\x12\x31\n\tFindUsers\x12\x14.shop.GetUserRequest\x1a\n.shop.User(\x01\x30\x01\x32\xd7\x01\n\x06Orders\x12.\n\x08GetOrder\x12\x15.shop.GetOrderRequest\x1a\x0b.shop.Order\x12\x32\n\nPlaceOrder\x12\x17.shop.PlaceOrderRequest\x1a\x0b.shop.Order\x12\x36\n\nListOrders\x12\x17.shop.ListOrdersRequest\x1a\x0f.shop.OrderList\x12\x31\n\x0b\x43\x61ncelOrder\x12\x15.shop.GetOrderRequest\x1a\x0b.shop.Order2\xf7\x01\n\tCatalogue\x12\x34\n\nGetProduct\x12\x17.shop.GetProductRequest\x1a\r.shop.Product\x12*\n\nAddProduct\x12\r.shop.Product\x1a\r.shop.Product\x12<\n\x0cListProducts\x12\x19.shop.ListProductsRequest\x1a\x11.shop.ProductList\x12$\n\x07Reserve\x12\n.shop.Item\x1a\r.shop.Product\x12$\n\x07Release\x12\n.shop.Item\x1a\r.shop.Productb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1a\x63ourse_lib/shop/shop.proto\x12\x04shop\"2\n\x04User\x12\x0f\n\x07user_id\x18\x01 \x01(\x03\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0b\n\x03\x61ge\x18\x03 \x01(\x05\"!\n\x0eGetUserRequest\x12\x0f\n\x07user_id\x18\x01 \x01(\x03\".\n\x11\x43reateUserRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0b\n\x03\x61ge\x18\x02 \x01(\x05\"?\n\x10ListUsersRequest\x12\x12\n\x05limit\x18\x01 \x01(\x05H\x00\x88\x01\x01\x12\r\n\x05\x61\x66ter\x18\x02 \x01(\x03\x42\x08\n\x06_limit\"%\n\x08UserList\x12\x19\n\x05users\x18\x01 \x03(\x0b\x32\n.shop.User\"\x13\n\x11WatchUsersRequest\" \n\x0cImportReport\x12\x10\n\x08imported\x18\x01 \x01(\x05\x32\xe8\x02\n\x05Users\x12+\n\x07GetUser\x12\x14.shop.GetUserRequest\x1a\n.shop.User\x12\x31\n\nCreateUser\x12\x17.shop.CreateUserRequest\x1a\n.shop.User\x12\x33\n\tListUsers\x12\x16.shop.ListUsersRequest\x1a\x0e.shop.UserList\x12$\n\nUpdateUser\x12\n.shop.User\x1a\n.shop.User\x12\x33\n\nWatchUsers\x12\x17.shop.WatchUsersRequest\x1a\n.shop.User0\x01\x12<\n\x0bImportUsers\x12\x17.shop.CreateUserRequest\x1a\x12.shop.ImportReport(\x01\x12\x31\n\tFindUsers\x12\x14.shop.GetUserRequest\x1a\n.shop.User(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -45,30 +45,6 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_WATCHUSERSREQUEST']._serialized_end=294
   _globals['_IMPORTREPORT']._serialized_start=296
   _globals['_IMPORTREPORT']._serialized_end=328
-  _globals['_ITEM']._serialized_start=330
-  _globals['_ITEM']._serialized_end=367
-  _globals['_ORDER']._serialized_start=369
-  _globals['_ORDER']._serialized_end=475
-  _globals['_GETORDERREQUEST']._serialized_start=477
-  _globals['_GETORDERREQUEST']._serialized_end=512
-  _globals['_PLACEORDERREQUEST']._serialized_start=514
-  _globals['_PLACEORDERREQUEST']._serialized_end=577
-  _globals['_LISTORDERSREQUEST']._serialized_start=579
-  _globals['_LISTORDERSREQUEST']._serialized_end=643
-  _globals['_ORDERLIST']._serialized_start=645
-  _globals['_ORDERLIST']._serialized_end=685
-  _globals['_PRODUCT']._serialized_start=687
-  _globals['_PRODUCT']._serialized_end=760
-  _globals['_GETPRODUCTREQUEST']._serialized_start=762
-  _globals['_GETPRODUCTREQUEST']._serialized_end=794
-  _globals['_LISTPRODUCTSREQUEST']._serialized_start=796
-  _globals['_LISTPRODUCTSREQUEST']._serialized_end=862
-  _globals['_PRODUCTLIST']._serialized_start=864
-  _globals['_PRODUCTLIST']._serialized_end=910
-  _globals['_USERS']._serialized_start=913
-  _globals['_USERS']._serialized_end=1273
-  _globals['_ORDERS']._serialized_start=1276
-  _globals['_ORDERS']._serialized_end=1491
-  _globals['_CATALOGUE']._serialized_start=1494
-  _globals['_CATALOGUE']._serialized_end=1741
+  _globals['_USERS']._serialized_start=331
+  _globals['_USERS']._serialized_end=691
 # @@protoc_insertion_point(module_scope)

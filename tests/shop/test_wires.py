@@ -1,4 +1,4 @@
-"""The whole shop over HTTP and gRPC: every client stub behaves as the service behind it."""
+"""The shop over HTTP, its users over gRPC too: a client stub behaves as the service behind it."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -12,12 +12,10 @@ from course_lib.errors import CallError, NotFound
 from course_lib.lab.launch import serve, serve_grpc
 from course_lib.shop.catalogue import CatalogueService, with_demo_products
 from course_lib.shop.catalogue_endpoints import catalogue_endpoints
-from course_lib.shop.catalogue_grpc import add_catalogue, grpc_catalogue_client
 from course_lib.shop.catalogue_http import catalogue_routes, http_catalogue_client
 from course_lib.shop.endpoints import user_endpoints
 from course_lib.shop.order_endpoints import order_endpoints
 from course_lib.shop.orders import Item, Order, Orders, OrderService
-from course_lib.shop.orders_grpc import add_orders, grpc_order_client
 from course_lib.shop.orders_http import http_order_client, order_routes
 from course_lib.shop.storage import MemoryTable
 from course_lib.shop.user_streams import UserStreamService, WatchedUsers, WatchUsers, user_streams
@@ -65,24 +63,21 @@ async def over_http() -> AsyncIterator[Shop]:
 
 
 @asynccontextmanager
-async def over_grpc() -> AsyncIterator[Shop]:
+async def users_over_grpc() -> AsyncIterator[Shop]:
+    """The order service cannot tell that its users are elsewhere."""
     _, shop = services()
 
     def add(server: grpc.aio.Server) -> None:
         add_users(server, user_endpoints(shop.users))
-        add_catalogue(server, catalogue_endpoints(shop.catalogue))
-        add_orders(server, order_endpoints(shop.orders))
 
     with serve_grpc(add) as server:
         async with grpc.aio.insecure_channel(server.address) as channel:
-            yield Shop(
-                grpc_user_client(channel),
-                grpc_catalogue_client(channel),
-                grpc_order_client(channel),
-            )
+            users = grpc_user_client(channel)
+            orders = Orders(MemoryTable(Order), users, shop.catalogue)
+            yield Shop(users, shop.catalogue, orders)
 
 
-@pytest.fixture(params=[in_process, over_http, over_grpc])
+@pytest.fixture(params=[in_process, over_http, users_over_grpc])
 def open_shop(request: pytest.FixtureRequest) -> Callable[[], AbstractAsyncContextManager[Shop]]:
     return request.param
 
