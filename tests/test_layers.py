@@ -47,7 +47,7 @@ OURS: list[tuple[str, list[str]]] = [
 ]
 
 NETWORK = ["transport*", "messaging*", "gateway*", "stand_ins*", "lab*"]
-GRPC = [*NETWORK, "shop.*_grpc"]
+GRPC = [*NETWORK, "shop.*_grpc", "telemetry.*_grpc"]
 
 # Library -> the modules it may be imported by.
 THEIRS: dict[str, list[str]] = {

@@ -1,5 +1,6 @@
 """A gRPC server in the lab: health and reflection are added, and it can be held and killed.
 
+A health service that an adder brings takes the place of the usual one, which always serves.
 Apart from `launch` so that gRPC is imported only where it is used. Calls are held and counted by
 an interceptor, because grpc.aio hides its connections.
 """
@@ -40,11 +41,12 @@ class GrpcServer(Server):
         names = _service_names(self._server)
         for add in self._adders:
             add(self._server)
-        status = health.aio.HealthServicer()
-        health_pb2_grpc.add_HealthServicer_to_server(status, self._server)
+        if health.SERVICE_NAME not in names:
+            status = health.aio.HealthServicer()
+            for service in ("", *names, health.SERVICE_NAME):
+                await status.set(service, health_pb2.HealthCheckResponse.SERVING)
+            health_pb2_grpc.add_HealthServicer_to_server(status, self._server)
         reflection.enable_server_reflection((*names, reflection.SERVICE_NAME), self._server)
-        for service in ("", *names):
-            await status.set(service, health_pb2.HealthCheckResponse.SERVING)
         try:
             bound = self._server.add_insecure_port(f"127.0.0.1:{port}")
         except RuntimeError:
