@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 KINDS = ("", "internal", "server", "client", "producer", "consumer")
 STATUSES = ("UNSET", "OK", "ERROR")
@@ -10,16 +10,14 @@ LONGEST_TEXT = 4096
 """Characters kept of an attribute's text; what is longer is cut."""
 
 
-@dataclass(frozen=True, slots=True)
-class Process:
+class Process(NamedTuple):
     """Who recorded a span: a service and what is known about its instance."""
 
     service: str
     attributes: Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(NamedTuple):
     """Something that happened during a span, at a time in nanoseconds since 1970."""
 
     name: str
@@ -27,8 +25,7 @@ class Event:
     attributes: Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Span:
+class Span(NamedTuple):
     """One step of a trace; ids in hexadecimal, times in nanoseconds since 1970."""
 
     trace_id: str
@@ -111,7 +108,8 @@ class Trace:
             walked.append((depth, span))
             children = below.pop(span.span_id, ())
             waiting += [(depth + 1, child) for child in reversed(children)]
-        return walked
+        in_circles = [span for spans in below.values() for span in spans]
+        return walked + [(0, span) for span in in_circles]
 
 
 def spans_in(request: Any) -> tuple[list[Span], int]:
@@ -173,7 +171,8 @@ def _has_ids(sent: Any) -> bool:
 def _value(value: Any) -> Any:
     kind = value.WhichOneof("value")
     if kind == "string_value":
-        return value.string_value[:LONGEST_TEXT]
+        text = value.string_value
+        return text if len(text) <= LONGEST_TEXT else text[:LONGEST_TEXT]
     if kind == "array_value":
         return [_value(item) for item in value.array_value.values]
     if kind == "kvlist_value":
