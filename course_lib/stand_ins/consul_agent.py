@@ -21,6 +21,7 @@ from course_lib.stand_ins.consul_http import answers, as_json
 from course_lib.stand_ins.consul_kv import KeyValues
 from course_lib.stand_ins.consul_kv_routes import kv_routes
 from course_lib.stand_ins.consul_probe import Fetch, http_fetch
+from course_lib.stand_ins.consul_records import Node
 from course_lib.stand_ins.consul_routes import (
     catalogue_routes,
     check_routes,
@@ -28,7 +29,6 @@ from course_lib.stand_ins.consul_routes import (
 )
 from course_lib.stand_ins.consul_state import State
 from course_lib.stand_ins.consul_values import Refused
-from course_lib.stand_ins.consul_views import Node
 
 
 class ConsulAgent:

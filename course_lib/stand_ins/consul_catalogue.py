@@ -6,14 +6,23 @@ and is told what they found.
 
 from collections import defaultdict
 from dataclasses import replace
+from typing import Protocol
 
 from course_lib.stand_ins.consul_changes import Changes
 from course_lib.stand_ins.consul_definitions import CheckDefinition, ServiceDefinition
-from course_lib.stand_ins.consul_records import Check, Service, Watcher
+from course_lib.stand_ins.consul_records import Check, Service
 from course_lib.stand_ins.consul_values import Refused
 
 _NO_REASON = "Maintenance mode is enabled for this {}, but no reason was provided. "
 _NO_REASON += "This is a default message."
+
+
+class Watcher(Protocol):
+    """Whoever runs the checks."""
+
+    def start(self, check: Check) -> None: ...
+    def stop(self, check: Check) -> None: ...
+    def follow(self, check: Check) -> None: ...
 
 
 class Catalogue:

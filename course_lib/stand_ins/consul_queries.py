@@ -13,10 +13,16 @@ from starlette.datastructures import QueryParams
 
 from course_lib.stand_ins.consul_definitions import CheckDefinition, ServiceDefinition
 from course_lib.stand_ins.consul_filter import Predicate
-from course_lib.stand_ins.consul_records import Check, Service
+from course_lib.stand_ins.consul_records import (
+    Check,
+    Node,
+    Service,
+    catalogue_view,
+    check_view,
+    service_view,
+)
 from course_lib.stand_ins.consul_state import State
 from course_lib.stand_ins.consul_values import Refused, boolean
-from course_lib.stand_ins.consul_views import Node, catalogue_view, check_view, service_view
 
 
 @dataclass(frozen=True)
@@ -54,10 +60,14 @@ class Query:
     """One GET route; `missing` is what an empty subject is answered with (status 400)."""
 
     path: str
-    topics: Callable[[str], tuple[str, ...]]
+    topics: tuple[str, ...]
     answer: Answer
     example: Any
     missing: str = ""
+
+    def topics_of(self, subject: str) -> tuple[str, ...]:
+        """The topics with the subject in place of the star."""
+        return tuple(topic.replace("*", subject) for topic in self.topics)
 
 
 def _entry(
@@ -158,35 +168,15 @@ CHECK_EXAMPLE = check_view(_NODE, _CHECK)
 SERVICE_EXAMPLE = service_view(_SERVICE)
 _ENTRY = {"Node": _NODE.view(), "Service": SERVICE_EXAMPLE, "Checks": [CHECK_EXAMPLE]}
 _PLACE = catalogue_view(_NODE, _SERVICE)
-
-
-def _of_service(name: str) -> tuple[str, ...]:
-    return (f"service:{name}", "node")
-
-
-def _of_checks(_: str) -> tuple[str, ...]:
-    return ("checks",)
-
-
-def _of_services(_: str) -> tuple[str, ...]:
-    return ("services",)
-
-
-def _of_catalogue(name: str) -> tuple[str, ...]:
-    return (f"catalogue:{name}",)
-
-
-def _of_nodes(_: str) -> tuple[str, ...]:
-    return ("nodes",)
-
+_OF_NAME, _OF_SERVICE = ("catalogue:*",), ("service:*", "node")
 
 QUERIES = (
-    Query("/v1/health/service/", _of_service, health_service, _ENTRY, "Missing service name"),
-    Query("/v1/health/checks/", _of_service, health_checks, CHECK_EXAMPLE, "Missing service name"),
-    Query("/v1/health/state/", _of_checks, health_state, CHECK_EXAMPLE, "Missing check state"),
-    Query("/v1/health/node/", _of_checks, health_node, CHECK_EXAMPLE, "Missing node name"),
-    Query("/v1/catalog/services", _of_services, catalogue_services, _PLACE),
-    Query("/v1/catalog/service/", _of_catalogue, catalogue_service, _PLACE, "Missing service name"),
-    Query("/v1/catalog/nodes", _of_nodes, catalogue_nodes, _NODE.view()),
-    Query("/v1/catalog/node/", _of_services, catalogue_node, SERVICE_EXAMPLE, "Missing node name"),
+    Query("/v1/health/service/", _OF_SERVICE, health_service, _ENTRY, "Missing service name"),
+    Query("/v1/health/checks/", _OF_SERVICE, health_checks, CHECK_EXAMPLE, "Missing service name"),
+    Query("/v1/health/state/", ("checks",), health_state, CHECK_EXAMPLE, "Missing check state"),
+    Query("/v1/health/node/", ("checks",), health_node, CHECK_EXAMPLE, "Missing node name"),
+    Query("/v1/catalog/services", ("services",), catalogue_services, _PLACE),
+    Query("/v1/catalog/service/", _OF_NAME, catalogue_service, _PLACE, "Missing service name"),
+    Query("/v1/catalog/nodes", ("nodes",), catalogue_nodes, _NODE.view()),
+    Query("/v1/catalog/node/", ("services",), catalogue_node, SERVICE_EXAMPLE, "Missing node name"),
 )

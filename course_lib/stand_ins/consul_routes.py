@@ -24,9 +24,9 @@ from course_lib.stand_ins.consul_queries import (
     Query,
     Question,
 )
+from course_lib.stand_ins.consul_records import agent_service_view, check_view
 from course_lib.stand_ins.consul_state import State, StateOf
 from course_lib.stand_ins.consul_values import Fields, Refused, boolean
-from course_lib.stand_ins.consul_views import agent_service_view, check_view
 
 _WAITING = ("index", "wait")
 _CACHED_ANSWERS = 64
@@ -49,7 +49,7 @@ def _query_route(query: Query, state_of: StateOf, rng: random.Random) -> Route:
         expression = params.get("filter", "")
         keep = compile_filter(expression, query.example) if expression else None
         question = Question(subject, params, keep)
-        await block(request, state.changes, query.topics(subject), rng)
+        await block(request, state.changes, query.topics_of(subject), rng)
         asked = [item for item in params.multi_items() if item[0] not in _WAITING]
         key = (state.node, subject, *asked)
         revision, body = cached.get(key, (-1, b""))

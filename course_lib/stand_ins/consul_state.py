@@ -8,8 +8,7 @@ from course_lib.stand_ins.consul_changes import Changes
 from course_lib.stand_ins.consul_checks import CheckRunner
 from course_lib.stand_ins.consul_definitions import CheckDefinition, ServiceDefinition
 from course_lib.stand_ins.consul_kv import KeyValues
-from course_lib.stand_ins.consul_records import Check, Service
-from course_lib.stand_ins.consul_views import Node
+from course_lib.stand_ins.consul_records import Check, Node, Service
 
 
 def _consul_itself() -> Service:
