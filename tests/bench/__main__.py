@@ -8,7 +8,7 @@ nothing.
 import argparse
 from pathlib import Path
 
-from tests.bench import balancing, http_peers, in_process, learner
+from tests.bench import balancing, http_peers, in_process, learner, logs, traces
 from tests.bench.report import plot, table
 
 FOLDER = Path(__file__).parents[2] / "build" / "bench"
@@ -28,6 +28,8 @@ def main() -> int:
     rows += in_process.run(rounds)
     rows += balancing.run(rounds)
     rows += learner.run(rounds)
+    rows += logs.run(rounds)
+    rows += traces.run(rounds)
     print(table(rows))
     plot(rows, FOLDER / "bench.png")
     print("\nPlot: build/bench/bench.png")

@@ -1,0 +1,189 @@
+"""Where the events lie: SQLite with an index by stream and time, and one of words (FTS5).
+
+A batch is one transaction: it is stored as a whole or not at all. A search goes through the index
+of words when that narrows it down enough, and otherwise along the streams in order of time; both
+come in slices, so that whoever searches can let others run between them.
+"""
+
+import heapq
+import sqlite3
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+import orjson
+
+from course_lib.stand_ins import log_words
+from course_lib.stand_ins.log_entries import Entry, Labels, fields
+from course_lib.stand_ins.log_values import Refused
+
+FEW = 20_000
+"""Up to so many candidates from the index of words are looked at one by one."""
+_SLICE_ROWS, _SLICE_BYTES = 500, 200_000
+_SCHEMA = """
+create table if not exists streams (id integer primary key, labels text unique not null);
+create table if not exists events (id integer primary key, stream integer not null,
+    at_ns integer not null, line text not null, metadata text, stands_for integer not null);
+create index if not exists by_stream on events (stream, at_ns);
+create virtual table if not exists words using fts5(text, content='', detail=none, columnsize=0,
+    tokenize='unicode61 remove_diacritics 0');
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One stored event; `stands_for` is how many events it speaks for (see log_sampling)."""
+
+    at_ns: int
+    id: int
+    stream: int
+    line: str
+    metadata: str | None
+    stands_for: int
+
+
+class Table:
+    """Streams and events; may be used from several threads, one step at a time."""
+
+    def __init__(self, path: str, *, most_events: int, most_streams: int) -> None:
+        self._lock = threading.RLock()
+        self._most_events, self._most_streams = most_events, most_streams
+        self._database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        if path != ":memory:":
+            self._database.executescript("pragma journal_mode=wal; pragma synchronous=normal;")
+        self._database.execute("pragma cache_size=-65536")
+        self._database.executescript(_SCHEMA)
+        self.streams: dict[int, Labels] = {
+            number: tuple((name, text) for name, text in orjson.loads(labels))
+            for number, labels in self._database.execute("select id, labels from streams")
+        }
+        self._numbers = {labels: number for number, labels in self.streams.items()}
+        self.events: int = self._database.execute("select count(*) from events").fetchone()[0]
+        self._last = self._database.execute("select max(id) from events").fetchone()[0] or 0
+
+    def close(self) -> None:
+        with self._lock:
+            self._database.close()
+
+    def insert(self, entries: Sequence[Entry]) -> None:
+        """Store all of them; `Refused` (429) when the store is full, and then none is stored."""
+        with self._lock:
+            if self.events + len(entries) > self._most_events:
+                words = f"the store is full: {self.events} events of {self._most_events}"
+                raise Refused(429, words)
+            new = self._new_streams(entries)
+            numbers = self._numbers | new
+            rows, documents = [], []
+            for identity, entry in enumerate(entries, self._last + 1):
+                found = fields(entry.line)
+                metadata = None
+                if entry.metadata:
+                    found |= entry.metadata
+                    metadata = orjson.dumps(entry.metadata).decode()
+                stands_for = found.get("stands_for", "1")
+                weight = int(stands_for) if stands_for.isdecimal() and len(stands_for) < 10 else 1
+                stream = numbers[entry.labels]
+                rows.append((identity, stream, entry.at_ns, entry.line, metadata, weight or 1))
+                documents.append((identity, log_words.document(entry.line, found)))
+            self._write(new, rows, documents)
+            self._numbers = numbers
+            self.streams = self.streams | {number: labels for labels, number in new.items()}
+            self.events += len(rows)
+            self._last += len(rows)
+
+    def _new_streams(self, entries: Sequence[Entry]) -> dict[Labels, int]:
+        new: dict[Labels, int] = {}
+        for entry in entries:
+            if entry.labels not in self._numbers and entry.labels not in new:
+                new[entry.labels] = len(self._numbers) + len(new) + 1
+        if len(self._numbers) + len(new) > self._most_streams:
+            words = f"more than {self._most_streams} streams; a label must have few values"
+            raise Refused(429, f"Maximum active stream limit exceeded: {words}")
+        return new
+
+    def _write(self, new: dict[Labels, int], rows: list[tuple], documents: list[tuple]) -> None:
+        labels = [(number, orjson.dumps(labels).decode()) for labels, number in new.items()]
+        with self._database:
+            self._database.execute("begin immediate")
+            self._database.executemany("insert into streams values (?, ?)", labels)
+            self._database.executemany("insert into events values (?, ?, ?, ?, ?, ?)", rows)
+            self._database.executemany("insert into words (rowid, text) values (?, ?)", documents)
+
+    def slices(
+        self,
+        streams: Sequence[int],
+        start_ns: int,
+        end_ns: int,
+        *,
+        newest_first: bool,
+        terms: Sequence[str],
+    ) -> Iterator[list[Row]]:
+        """Events of the streams with start <= instant < end, in order, a slice at a time.
+
+        `terms` are what the index of words can say about them; the rows may have more.
+        """
+        candidates = self._candidates(terms)
+        if candidates is not None:
+            rows = iter(self._chosen(candidates, set(streams), start_ns, end_ns, newest_first))
+        else:
+            order = "desc" if newest_first else "asc"
+            runs = [self._run(number, start_ns, end_ns, order) for number in streams]
+            rows = heapq.merge(*runs, key=lambda row: (row.at_ns, row.id), reverse=newest_first)
+        while True:
+            with self._lock:
+                slice_ = _slice(rows)
+            if not slice_:
+                return
+            yield slice_
+
+    def used(self, start_ns: int, end_ns: int) -> set[int]:
+        """The streams that have an event with start <= instant < end."""
+        question = "select 1 from events where stream=? and at_ns>=? and at_ns<? limit 1"
+        with self._lock:
+            return {
+                number
+                for number in self.streams
+                if self._database.execute(question, (number, start_ns, end_ns)).fetchone()
+            }
+
+    def _candidates(self, terms: Sequence[str]) -> list[int] | None:
+        """The ids that the index of words finds; None when they are too many to help."""
+        if not terms:
+            return None
+        question = f"select rowid from words where words match ? limit {FEW + 1}"
+        with self._lock:
+            found = self._database.execute(
+                question, (" AND ".join(dict.fromkeys(terms)),)
+            ).fetchall()
+        return None if len(found) > FEW else [row[0] for row in found]
+
+    def _chosen(
+        self, ids: list[int], streams: set[int], start_ns: int, end_ns: int, newest_first: bool
+    ) -> list[Row]:
+        question = "select at_ns, id, stream, line, metadata, stands_for from events where id=?"
+        with self._lock:
+            one = self._database.execute
+            rows = [Row(*one(question, (identity,)).fetchone()) for identity in ids]
+        inside = [row for row in rows if row.stream in streams and start_ns <= row.at_ns < end_ns]
+        return sorted(inside, key=lambda row: (row.at_ns, row.id), reverse=newest_first)
+
+    def _run(self, stream: int, start_ns: int, end_ns: int, order: str) -> Iterator[Row]:
+        """The events of one stream, read as they are asked for."""
+        question = (
+            "select at_ns, id, stream, line, metadata, stands_for from events"
+            f" where stream=? and at_ns>=? and at_ns<? order by at_ns {order}, id {order}"
+        )
+        for row in self._database.execute(question, (stream, start_ns, end_ns)):
+            yield Row(*row)
+
+
+def _slice(rows: Iterator[Row]) -> list[Row]:
+    slice_: list[Row] = []
+    size = 0
+    for row in islice(rows, _SLICE_ROWS):
+        slice_.append(row)
+        size += len(row.line)
+        if size > _SLICE_BYTES:
+            break
+    return slice_

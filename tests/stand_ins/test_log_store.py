@@ -1,0 +1,186 @@
+"""The log store asked directly: fields, words, counts; whatever the lines hold."""
+
+import json
+import sqlite3
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from course_lib.lab import virtual_time
+from course_lib.stand_ins import LogStore, log_table
+from course_lib.stand_ins.log_values import Refused
+from course_lib.telemetry.logs import json_logger
+
+DAY = 1_735_689_600
+
+
+def line(second: float, /, **fields: object) -> str:
+    whole, micro = divmod(round(second * 1e6), 1_000_000)
+    stamp = f"2025-01-01T00:{whole // 60:02}:{whole % 60:02}.{micro:06}Z"
+    return json.dumps({"service": "users", "level": "info", "timestamp": stamp, **fields})
+
+
+def store_of(*lines: str) -> LogStore:
+    store = LogStore()
+    store.ingest(lines)
+    return store
+
+
+def test_a_field_is_found_by_its_exact_value_whatever_its_type():
+    store = store_of(
+        line(1, user_id=7),
+        line(2, user_id=70),
+        line(3, price=7),
+        line(4, user_id="7", a={"b": True}),
+    )
+    assert [found.line for found in store.search(user_id=7)] == [
+        found.line for found in store.search(user_id="7")
+    ]
+    assert [found.at_seconds - DAY for found in store.search(user_id=7)] == [4, 1]
+    assert len(store.search(a_b=True)) == 1
+    assert store.search(user_id=7, price=7) == []
+
+
+def test_words_are_found_in_any_order_and_case_also_behind_an_escape():
+    store = store_of(line(1, error="Connection refused\nby users"), line(2, error="refused"))
+    assert len(store.search(text="REFUSED connection")) == 1
+    assert len(store.search(text="by users refused")) == 1
+    assert len(store.search(text="refuse")) == 0
+    assert len(store_of(line(1, city="Größe \u2028日本")).search(text="größe 日本")) == 1
+
+
+def test_counts_over_time_by_field_fill_the_gaps_and_add_what_sampled_lines_stand_for():
+    store = store_of(
+        line(0.5, outcome="ok"),
+        line(0.7, outcome="ok", stands_for=10),
+        line(2.1, outcome="Unavailable"),
+    )
+    assert store.over_time(step=1, by="outcome") == {
+        "Unavailable": [(DAY, 0), (DAY + 1, 0), (DAY + 2, 1)],
+        "ok": [(DAY, 11), (DAY + 1, 0), (DAY + 2, 0)],
+    }
+    assert store.count(by="outcome") == {"ok": 11, "Unavailable": 1}
+    assert store.count(outcome="ok", start=DAY + 0.6) == {"": 10}
+    assert store.over_time(step=1, outcome="nothing") == {}
+
+
+def test_late_lines_come_back_in_the_order_of_time():
+    store = store_of(*[line(second, n=second) for second in (5, 1, 9, 3)])
+    assert [found["n"] for found in store.search()] == ["9", "5", "3", "1"]
+    assert [found["n"] for found in store.search(newest_first=False, limit=2)] == ["1", "3"]
+    assert [found["n"] for found in store.search(start=DAY + 3, end=DAY + 9)] == ["5", "3"]
+
+
+def test_a_field_with_many_hits_and_one_with_few_give_the_same_answer(monkeypatch):
+    lines = [line(n % 50, user_id=n % 7, n=n) for n in range(300)]
+    few = store_of(*lines).search(user_id=3, limit=None)
+    monkeypatch.setattr(log_table, "FEW", 5)
+    assert store_of(*lines).search(user_id=3, limit=None) == few
+    assert len(few) == len([n for n in range(300) if n % 7 == 3])
+
+
+VALUES = st.one_of(st.text(max_size=20), st.integers(), st.booleans(), st.none())
+NAMES = st.text(min_size=1, max_size=8).filter(
+    lambda name: name not in ("service", "level", "timestamp", "event", "trace_id", "span_id")
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.dictionaries(NAMES, VALUES, max_size=4), st.booleans())
+def test_whatever_is_logged_is_found_again_by_each_of_its_fields(values, ascii_only):
+    values = {name: value for name, value in values.items() if encodable(name, value)}
+    store = store_of(json.dumps({**values, "event": "x"}, ensure_ascii=ascii_only), line(1))
+    for name, value in values.items():
+        assert len(store.search(**{"event": "x", name: value}, limit=1)) == 1, (name, value)
+    store.close()
+
+
+def encodable(name: str, value: object) -> bool:
+    if name in ("query", "text", "limit", "start", "end", "newest_first", "self"):
+        return False
+    small = not isinstance(value, int) or abs(value) < 2**63
+    return small and all(text.isprintable() or text.isascii() for text in (name, str(value)))
+
+
+HOSTILE = [
+    *("two\nlines", 'a "quote"', "it's; drop table events; --", "\u2028\u2029\x85", "a\x00b"),
+    *("\ud800", "x" * 100_000, '{"service":"admin"}', '","level":"error', "%_*", "zq1q1", "AND OR"),
+]
+
+
+@pytest.mark.parametrize("value", HOSTILE)
+def test_values_from_outside_break_no_line_and_no_query(value):
+    lines: list[str] = []
+    log = json_logger("users", "a", lines)
+    log("before")
+    log("login", name=value, nested={value[:50]: value})
+    log("after")
+    store = store_of(*lines)
+    assert [found["event"] for found in store.search(newest_first=False)] == [
+        *("before", "login", "after")
+    ]
+    (found,) = store.search(event="login")
+    assert found["service"] == "users" and found["level"] == "info"
+    assert store.search(event="login", name=found["name"])[0].line == found.line
+    assert len(store.search(name=value)) == (0 if value == "\ud800" else 1)
+    store.search(text=value)
+    assert len(store) == 3
+
+
+def test_a_line_that_is_no_json_is_kept_as_text():
+    store = LogStore()
+    with_text = ["Traceback (most recent call last):", "{broken", "[1, 2]", "", b"\xff\xfe"]
+    virtual_time.run(ingest(store, with_text))
+    assert len(store) == 5
+    (found,) = store.search(text="traceback")
+    assert (found.labels, found.at_seconds) == ({"service": "unknown"}, DAY)
+
+
+async def ingest(store: LogStore, lines: list[str | bytes]) -> None:
+    store.ingest(lines)
+
+
+def test_a_batch_is_stored_wholly_or_not_at_all():
+    store = LogStore(most_events=3, most_streams=2)
+    store.ingest([line(1), line(2)])
+    with pytest.raises(Refused, match="full") as refused:
+        store.ingest([line(3), line(4)])
+    assert refused.value.status == 429
+    with pytest.raises(Refused, match=r"lines\[1\]"):
+        store.ingest([line(3), "x" * 300_000])
+    store.ingest([line(3)])
+    assert [len(store), len(store.search())] == [3, 3]
+    with pytest.raises(Refused, match="streams"):
+        LogStore(most_streams=2).ingest([line(1, service=name) for name in "abc"])
+
+
+def test_a_database_that_fails_in_the_middle_leaves_nothing_of_the_batch(monkeypatch):
+    store = store_of(line(1))
+    monkeypatch.setattr(log_table.log_words, "document", lambda *_: object())
+    with pytest.raises(sqlite3.Error):
+        store.ingest([line(2, service="orders"), line(3)])
+    monkeypatch.undo()
+    assert len(store) == len(store.search()) == 1
+    store.ingest([line(4, service="orders")])
+    assert [found.labels["service"] for found in store.search()] == ["orders", "users"]
+
+
+def test_a_file_keeps_what_was_stored(tmp_path):
+    first = LogStore(str(tmp_path / "logs.db"))
+    first.ingest([line(1, user_id=7), line(2, service="orders")])
+    first.close()
+    again = LogStore(str(tmp_path / "logs.db"))
+    again.ingest([line(3, user_id=7)])
+    assert len(again.search(user_id=7)) == 2
+    assert [len(again), len(again.search('{service="orders"}'))] == [3, 1]
+    again.close()
+
+
+def test_logql_and_fields_go_together():
+    store = store_of(line(1, user_id=7, level="error"), line(2, user_id=7), line(3, user_id=8))
+    assert len(store.search('{level="error"}', user_id=7)) == 1
+    assert store.count('{service="users"} |~ "user_id.: [78]"', by="level") == {
+        "error": 1,
+        "info": 2,
+    }
