@@ -1,0 +1,118 @@
+"""How the process itself fares: garbage collection, threads, memory, and the loop's lag.
+
+The lag is how much later than asked for a task woke up: what every request has to wait besides its
+own work. Names follow Prometheus' Python client where it has them. `stop()` leaves nothing behind.
+"""
+
+import asyncio
+import gc
+import threading
+import time
+from collections import deque
+from typing import Any, Self
+
+import psutil
+
+from course_lib.telemetry.metrics import CollectorRegistry, Counter, Gauge, Histogram
+
+LAG_BUCKETS_SECONDS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+
+
+class Runtime:
+    """Metrics of this process in a registry, from `start()` to `stop()`; or `async with`.
+
+    The loop it is started on is the one whose lag is measured, every `every_seconds`. The other
+    figures are read when they are scraped.
+    """
+
+    def __init__(self, registry: CollectorRegistry, *, every_seconds: float = 0.1) -> None:
+        self._every_seconds = every_seconds
+        self._task: asyncio.Task[None] | None = None
+        self._began = 0.0
+        self._collected: deque[tuple[int, float]] = deque()
+        self.longest_lag_seconds = 0.0
+        self._process = psutil.Process()
+        at = registry
+        self._collections = Counter(
+            "python_gc_collections", "Garbage collections", ["generation"], registry=at
+        )
+        self._pauses = Histogram(
+            "python_gc_pause_seconds",
+            "How long the process stood still for a garbage collection",
+            registry=at,
+            buckets=(0.0001, 0.001, 0.01, 0.1, 1.0),
+        )
+        self._lag = Histogram(
+            "event_loop_lag_seconds",
+            "How much later than asked for a task woke up",
+            registry=at,
+            buckets=LAG_BUCKETS_SECONDS,
+        )
+        self._longest = Gauge(
+            "event_loop_lag_seconds_max", "The longest lag since the start", registry=at
+        )
+        self._longest.set_function(lambda: self.longest_lag_seconds)
+        self._gauge("python_threads", "Threads that are alive", threading.active_count, at)
+        self._gauge("python_tasks", "Tasks of the loop that are not done", self._tasks, at)
+        self._gauge(
+            "process_resident_memory_bytes", "Memory in RAM", lambda: self._memory().rss, at
+        )
+        self._gauge("process_cpu_percent", "CPU since the last scrape", self._cpu, at)
+
+    def start(self) -> Self:
+        """Measure the running loop; starting again changes nothing."""
+        if self._task is None:
+            self._task = asyncio.get_running_loop().create_task(self._measure(), name="loop lag")
+            gc.callbacks.append(self._on_collection)
+            self._cpu()
+        return self
+
+    async def stop(self) -> None:
+        """Measure no more; the figures stay."""
+        task, self._task = self._task, None
+        if task is not None:
+            gc.callbacks.remove(self._on_collection)
+            task.cancel()
+            await asyncio.wait([task])
+            self._count_collections()
+
+    async def __aenter__(self) -> Self:
+        return self.start()
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop()
+
+    async def _measure(self) -> None:
+        clock = asyncio.get_running_loop().time
+        while True:
+            due = clock() + self._every_seconds
+            await asyncio.sleep(self._every_seconds)
+            lag = max(clock() - due, 0.0)
+            self._lag.observe(lag)
+            self.longest_lag_seconds = max(self.longest_lag_seconds, lag)
+            self._count_collections()
+
+    def _on_collection(self, phase: str, details: dict[str, int]) -> None:
+        # A collection may begin while a metric's lock is held, so no metric may be touched here.
+        if phase == "start":
+            self._began = time.perf_counter()
+        elif self._began:
+            self._collected.append((details["generation"], time.perf_counter() - self._began))
+
+    def _count_collections(self) -> None:
+        while self._collected:
+            generation, seconds = self._collected.popleft()
+            self._collections.labels(str(generation)).inc()
+            self._pauses.observe(seconds)
+
+    def _tasks(self) -> int:
+        return 0 if self._task is None else len(asyncio.all_tasks(self._task.get_loop()))
+
+    def _memory(self) -> Any:
+        return self._process.memory_info()
+
+    def _cpu(self) -> float:
+        return self._process.cpu_percent()
+
+    def _gauge(self, name: str, says: str, read: Any, at: CollectorRegistry) -> None:
+        Gauge(name, says, registry=at).set_function(read)
