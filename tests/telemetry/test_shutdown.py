@@ -1,0 +1,188 @@
+"""Going away under load, on real sockets, behind a balancer that asks who is ready."""
+
+import asyncio
+import sys
+from collections.abc import Awaitable, Callable
+from random import Random
+from typing import Any
+
+import pytest
+
+from course_lib.balancing import Instance, balance, round_robin
+from course_lib.lab.fleet import Fleet
+from course_lib.lab.http_load import HttpLoad
+from course_lib.lab.load import Result, load
+from course_lib.lab.polled import polled
+from course_lib.lab.processes import Process
+from course_lib.telemetry.health import Health
+from course_lib.telemetry.probe_http import http_get
+from course_lib.telemetry.probes import Probe
+from course_lib.telemetry.shutdown import drain_on_sigterm, shut_down
+
+PROBE = Probe(period_seconds=0.1, timeout_seconds=1, failure_threshold=2)
+NOTICE_SECONDS = 0.5
+
+
+async def slow(scope: Any, receive: Any, send: Any) -> None:
+    """Answer after 20 ms."""
+    if scope["type"] != "http":
+        raise NotImplementedError
+    await asyncio.sleep(0.02)
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b"ok"})
+
+
+class Shop:
+    """Three instances; `a` goes away while requests come in through the balancer."""
+
+    def __init__(self) -> None:
+        self.health = {name: Health() for name in "abc"}
+        self.fleet = Fleet(lambda name: self.health[name].around(slow))
+
+    async def loaded_while(self, leaving: Callable[["Shop"], Awaitable[Any]]) -> Result:
+        return await loaded_while(self.fleet.addresses, lambda: leaving(self))
+
+
+async def loaded_while(addresses: dict[str, str], leaving: Callable[[], Awaitable[Any]]) -> Result:
+    clients = {name: HttpLoad(f"http://{at}", connections=64) for name, at in addresses.items()}
+    instances = [Instance(name, at, endpoint=clients[name]) for name, at in addresses.items()]
+    async with polled(instances, lambda i: http_get(f"http://{i.address}/readyz"), PROBE) as ready:
+        front = balance(ready, round_robin())
+        loading = load(front, rate=300, seconds=1.2, rng=Random(4), request="/")
+        loaded = asyncio.create_task(loading)
+        await asyncio.sleep(0.2)
+        await leaving()
+        result = await loaded
+    for client in clients.values():
+        await client.aclose()
+    return result
+
+
+async def in_order(shop: Shop) -> None:
+    stop = shop.fleet["a"].stop
+    await shut_down(
+        shop.health["a"], lambda: asyncio.to_thread(stop), notice_seconds=NOTICE_SECONDS
+    )
+
+
+async def drained_only(shop: Shop) -> None:
+    await asyncio.to_thread(shop.fleet["a"].stop)
+
+
+async def killed(shop: Shop) -> None:
+    await asyncio.to_thread(shop.fleet["a"].kill)
+
+
+def failed(result: Result) -> int:
+    return len(result.calls) - result.outcomes["ok"]
+
+
+@pytest.mark.real_time
+async def test_readiness_down_wait_drain_stop_fails_no_request():
+    with (shop := Shop()).fleet:
+        result = await shop.loaded_while(in_order)
+        assert shop.fleet.state == {"a": "down", "b": "up", "c": "up"}
+    assert len(result.calls) > 300
+    assert failed(result) == 0
+
+
+@pytest.mark.real_time
+@pytest.mark.parametrize("leaving", [drained_only, killed])
+async def test_without_the_wait_the_balancer_still_sends_and_some_fail(leaving):
+    with (shop := Shop()).fleet:
+        result = await shop.loaded_while(leaving)
+    assert failed(result) > 3
+
+
+async def test_the_steps_come_in_order_and_the_wait_is_between_them():
+    health, seen = Health(), []
+
+    async def stop() -> None:
+        seen.append((asyncio.get_running_loop().time(), health.draining))
+
+    leaving = asyncio.create_task(shut_down(health, stop, notice_seconds=7))
+    await asyncio.sleep(0)
+    assert health.draining
+    await leaving
+    assert seen == [(7, True)]
+
+
+SERVICE = """
+import asyncio, os, sys, uvicorn
+from course_lib.telemetry.health import Health
+from course_lib.telemetry.shutdown import drain_on_sigterm
+health = Health()
+async def app(scope, receive, send):
+    if scope["type"] == "lifespan":
+        await receive()
+        if "patient" in sys.argv: drain_on_sigterm(health, notice_seconds=float(sys.argv[-1]))
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        return await send({"type": "lifespan.shutdown.complete"})
+    await asyncio.sleep(0.02)
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b"ok"})
+uvicorn.run(health.around(app), port=int(os.environ["PORT"]), lifespan="on", access_log=False)
+"""
+
+
+def processes(*arguments: str) -> dict[str, Process]:
+    command = [sys.executable, "-c", SERVICE, *arguments]
+    started = {name: Process(f"leaving-{name}", command) for name in "ab"}
+    return {name: process.wait() for name, process in started.items()}
+
+
+async def sigterm_under_load(*arguments: str) -> Result:
+    fleet = processes(*arguments)
+
+    async def leaving() -> None:
+        fleet["a"]._child.terminate()
+        await asyncio.to_thread(fleet["a"]._child.wait, 10)
+
+    try:
+        return await loaded_while({name: p.address for name, p in fleet.items()}, leaving)
+    finally:
+        assert fleet["a"]._child.poll() is not None
+        for process in fleet.values():
+            process.kill()
+
+
+@pytest.mark.real_time
+async def test_a_process_that_drains_on_sigterm_fails_no_request_and_ends():
+    assert failed(await sigterm_under_load("patient", str(NOTICE_SECONDS))) == 0
+
+
+@pytest.mark.real_time
+async def test_uvicorn_alone_refuses_while_the_balancer_still_sends():
+    assert failed(await sigterm_under_load()) > 3
+
+
+@pytest.mark.real_time
+async def test_a_second_sigterm_does_not_wait():
+    fleet = processes("patient", "60")
+    try:
+        for _ in range(2):
+            fleet["a"]._child.terminate()
+            while not await draining(fleet["a"]):
+                pass
+        assert await asyncio.to_thread(fleet["a"]._child.wait, 10) is not None
+    finally:
+        for process in fleet.values():
+            process.kill()
+
+
+async def draining(process: Process) -> bool:
+    """Whether it says it is not ready, or has ended."""
+    try:
+        return await http_get(f"{process.url}/readyz")() == 503
+    except Exception:
+        return process._child.poll() is not None
+
+
+@pytest.mark.real_time
+async def test_outside_the_main_thread_it_says_where_it_belongs():
+    def elsewhere() -> None:
+        drain_on_sigterm(Health())
+
+    with pytest.raises(RuntimeError, match="main thread"):
+        await asyncio.to_thread(elsewhere)
