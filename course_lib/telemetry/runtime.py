@@ -6,15 +6,17 @@ own work. Names follow Prometheus' Python client where it has them. `stop()` lea
 
 import asyncio
 import gc
+import math
 import threading
 import time
 from collections import deque
-from typing import Any, Self
+from typing import Self
 
 import psutil
 
 from course_lib.telemetry.metrics import CollectorRegistry, Counter, Gauge, Histogram
 
+PAUSE_BUCKETS_SECONDS = (0.0001, 0.001, 0.01, 0.1, 1.0)
 LAG_BUCKETS_SECONDS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 
 
@@ -28,43 +30,45 @@ class Runtime:
     def __init__(self, registry: CollectorRegistry, *, every_seconds: float = 0.1) -> None:
         self._every_seconds = every_seconds
         self._task: asyncio.Task[None] | None = None
+        self._clock = time.monotonic
+        self._due = math.inf
+        self._longest_seconds = 0.0
         self._began = 0.0
         self._collected: deque[tuple[int, float]] = deque()
-        self.longest_lag_seconds = 0.0
         self._process = psutil.Process()
-        at = registry
         self._collections = Counter(
-            "python_gc_collections", "Garbage collections", ["generation"], registry=at
+            "python_gc_collections", "Garbage collections", ["generation"], registry=registry
         )
         self._pauses = Histogram(
             "python_gc_pause_seconds",
             "How long the process stood still for a garbage collection",
-            registry=at,
-            buckets=(0.0001, 0.001, 0.01, 0.1, 1.0),
+            registry=registry,
+            buckets=PAUSE_BUCKETS_SECONDS,
         )
         self._lag = Histogram(
             "event_loop_lag_seconds",
             "How much later than asked for a task woke up",
-            registry=at,
+            registry=registry,
             buckets=LAG_BUCKETS_SECONDS,
         )
-        self._longest = Gauge(
-            "event_loop_lag_seconds_max", "The longest lag since the start", registry=at
-        )
-        self._longest.set_function(lambda: self.longest_lag_seconds)
-        self._gauge("python_threads", "Threads that are alive", threading.active_count, at)
-        self._gauge("python_tasks", "Tasks of the loop that are not done", self._tasks, at)
-        self._gauge(
-            "process_resident_memory_bytes", "Memory in RAM", lambda: self._memory().rss, at
-        )
-        self._gauge("process_cpu_percent", "CPU since the last scrape", self._cpu, at)
+        for name, says, read in (
+            ("event_loop_lag_seconds_max", "The longest lag so far", self.longest_lag),
+            ("python_threads", "Threads that are alive", threading.active_count),
+            ("python_tasks", "Tasks of the loop that are not done", self._tasks),
+            ("process_cpu_seconds", "CPU time used so far", self._cpu_seconds),
+            ("process_resident_memory_bytes", "Memory in RAM", self._memory_bytes),
+        ):
+            Gauge(name, says, registry=registry).set_function(read)
+
+    def longest_lag(self) -> float:
+        """Seconds; read from another thread it also knows of a block that is not over."""
+        return max(self._longest_seconds, self._clock() - self._due)
 
     def start(self) -> Self:
         """Measure the running loop; starting again changes nothing."""
         if self._task is None:
             self._task = asyncio.get_running_loop().create_task(self._measure(), name="loop lag")
             gc.callbacks.append(self._on_collection)
-            self._cpu()
         return self
 
     async def stop(self) -> None:
@@ -83,14 +87,17 @@ class Runtime:
         await self.stop()
 
     async def _measure(self) -> None:
-        clock = asyncio.get_running_loop().time
-        while True:
-            due = clock() + self._every_seconds
-            await asyncio.sleep(self._every_seconds)
-            lag = max(clock() - due, 0.0)
-            self._lag.observe(lag)
-            self.longest_lag_seconds = max(self.longest_lag_seconds, lag)
-            self._count_collections()
+        self._clock = asyncio.get_running_loop().time
+        try:
+            while True:
+                self._due = self._clock() + self._every_seconds
+                await asyncio.sleep(self._every_seconds)
+                lag = max(self._clock() - self._due, 0.0)
+                self._lag.observe(lag)
+                self._longest_seconds = max(self._longest_seconds, lag)
+                self._count_collections()
+        finally:
+            self._due = math.inf
 
     def _on_collection(self, phase: str, details: dict[str, int]) -> None:
         # A collection may begin while a metric's lock is held, so no metric may be touched here.
@@ -108,11 +115,9 @@ class Runtime:
     def _tasks(self) -> int:
         return 0 if self._task is None else len(asyncio.all_tasks(self._task.get_loop()))
 
-    def _memory(self) -> Any:
-        return self._process.memory_info()
+    def _memory_bytes(self) -> float:
+        return self._process.memory_info().rss
 
-    def _cpu(self) -> float:
-        return self._process.cpu_percent()
-
-    def _gauge(self, name: str, says: str, read: Any, at: CollectorRegistry) -> None:
-        Gauge(name, says, registry=at).set_function(read)
+    def _cpu_seconds(self) -> float:
+        used = self._process.cpu_times()
+        return used.user + used.system
