@@ -19,11 +19,13 @@ from course_lib.lab.plots.canvas import (
 # Words that mean the same everywhere keep their colour and pattern in every picture.
 _GOOD, _BAD = ("#009E73", ""), ("#D55E00", "//")
 _BETWEEN, _STILL = ("#E69F00", ".."), ("#999999", "\\\\")
+_BEGINNING = ("#56B4E9", "--")
 STATES = {
     **dict.fromkeys(("closed", "up", "ok", "ready", "serving", "passing"), _GOOD),
     **dict.fromkeys(("open", "down", "killed", "error", "failed", "critical"), _BAD),
     **dict.fromkeys(("half_open", "slow", "draining", "warning", "waiting", "some fail"), _BETWEEN),
     **dict.fromkeys(("paused", "stopped", "unknown", "cut"), _STILL),
+    **{"starting": _BEGINNING, "not ready": _BAD, "terminating": _BETWEEN, "back-off": _STILL},
 }
 
 Rows = Mapping[str, Sequence["Span | tuple[float, float, str]"]]
