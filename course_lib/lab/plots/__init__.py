@@ -7,6 +7,7 @@ the measurement. This package is the only room that knows matplotlib, and it imp
 
 from course_lib.lab.plots.bars import bars
 from course_lib.lab.plots.canvas import Picture
+from course_lib.lab.plots.dashboard import dashboard
 from course_lib.lab.plots.diagrams import flow, onion
 from course_lib.lab.plots.distributions import histogram, latencies
 from course_lib.lab.plots.grids import heat, panels
@@ -22,6 +23,7 @@ __all__ = [
     "Span",
     "Step",
     "bars",
+    "dashboard",
     "flow",
     "heat",
     "histogram",

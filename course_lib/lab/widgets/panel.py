@@ -11,7 +11,7 @@ import time
 from collections import deque
 from collections.abc import Mapping
 from random import Random
-from typing import Any
+from typing import Any, Protocol
 
 from IPython.core.getipython import get_ipython
 from IPython.display import display
@@ -28,6 +28,19 @@ IDLE_MINUTES = 10
 _active: "Panel | None" = None
 
 
+class View(Protocol):
+    """A picture of one's own under the controls."""
+
+    async def frame(self) -> None:
+        """Look at what is there now; called after each frame of traffic."""
+
+    def draw(self) -> Picture:
+        """The picture."""
+
+    async def stop(self) -> None:
+        """The panel has ended."""
+
+
 async def control_panel(
     instances: Mapping[str, Instance],
     call: Call | Mapping[str, Call],
@@ -37,11 +50,12 @@ async def control_panel(
     title: str = "Requests answered, live",
     slow_seconds: float = 0.2,
     menu: str = "balanced by",
+    view: View | None = None,
 ) -> "Panel":
     """Show a panel over `instances`; `call()` is one request, sent `rate` times a second.
 
     Calls by name (`{"in turn": ..., "by lot": ...}`) are chosen from a menu; it begins with the
-    first, and `menu` is the word beside it.
+    first, and `menu` is the word beside it. `view` draws another figure than the usual one.
     """
     global _active
     if _active is not None:
@@ -51,7 +65,7 @@ async def control_panel(
     first = next(iter(calls.values()))
     traffic = Traffic(instances, first, rate=rate, rng=Random(1), frame_seconds=frame)
     controls = Controls(traffic, calls, max_rate=max_rate, slow_seconds=slow_seconds, menu=menu)
-    panel = Panel(traffic, controls, title)
+    panel = Panel(traffic, controls, title, view)
     panel.show()
     if has_front_end():
         _active = panel
@@ -78,12 +92,15 @@ def _shell() -> Any:
 class Panel:
     """What `control_panel` shows; `traffic` holds its data."""
 
-    def __init__(self, traffic: Traffic, controls: Controls, title: str) -> None:
-        self.traffic, self.controls, self.title = traffic, controls, title
+    def __init__(
+        self, traffic: Traffic, controls: Controls, title: str, view: View | None = None
+    ) -> None:
+        self.traffic, self.controls, self.title, self._view = traffic, controls, title, view
         self._task: asyncio.Task[None] | None = None
         self._free = asyncio.Event()
         self._strips: deque[dict[str, str]] = deque(maxlen=traffic.samples.maxlen)
-        self.figure = LiveFigure(self._draw, text=f"{title}: a live figure.", frames_per_second=2.5)
+        draw = view.draw if view else self._draw
+        self.figure = LiveFigure(draw, text=f"{title}: a live figure.", frames_per_second=2.5)
 
     def show(self) -> None:
         """Put controls and figure into the output of the running cell."""
@@ -112,6 +129,8 @@ class Panel:
                 await asyncio.gather(self._task, return_exceptions=True)
             self._task = None
         await self.traffic.stop()
+        if self._view is not None:
+            await self._view.stop()
         self.controls.disable()
         self.controls.refresh()
         self.controls.say(why)
@@ -120,6 +139,8 @@ class Panel:
         """Send for a fifth of a second, then show what came of it."""
         await self.traffic.frame()
         instances = self.traffic.instances.items()
+        if self._view is not None:
+            await self._view.frame()
         self._strips.append({n: each.strip for n, each in instances if hasattr(each, "strip")})
         self.controls.refresh()
         self.figure.update()
