@@ -12,17 +12,16 @@ import re
 import shutil
 import signal
 import subprocess
-import tempfile
 import time
-import weakref
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
+from course_lib.lab.process_log import ProcessLog
+
 READY_SECONDS, DRAIN_SECONDS = 20.0, 2.0
 
 _READY = re.compile(rb"http://(127\.0\.0\.1:\d+)\s")
-_ANSWERED = b" HTTP/1.1"
 
 _running: dict[str, "Process"] = {}
 
@@ -48,23 +47,19 @@ class Process:
         self.name, self.address = name, ""
         self._command, self._folder = command, folder
         self._environment = {**os.environ, "PYTHONUNBUFFERED": "1", **(environment or {})}
-        self._log, path = tempfile.mkstemp()
-        os.unlink(path)  # it has no name any more, so nothing is left to remove
-        weakref.finalize(self, os.close, self._log)
-        self._read = self._served = self._life_began = 0
-        self._paused = self._ready = False
+        self._log = ProcessLog()
         self._spawn(port=0)
 
     def _spawn(self, port: int) -> None:
         self._paused = self._ready = False
-        self._life_began = os.fstat(self._log).st_size
+        self._log.new_life()
         self._child = subprocess.Popen(
             [*_dies_with_us(), *self._command],
             cwd=self._folder,
             env={**self._environment, "PORT": str(port)},
             stdin=subprocess.DEVNULL,
-            stdout=self._log,
-            stderr=self._log,
+            stdout=self._log.fileno(),
+            stderr=self._log.fileno(),
             start_new_session=True,
         )
         _running[self.name] = self
@@ -91,16 +86,15 @@ class Process:
     @property
     def served(self) -> int:
         """How many requests it has answered in all its lives: lines of its access log."""
-        new = self._since(self._read)
-        whole = new[: new.rfind(b"\n") + 1]
-        self._read += len(whole)
-        self._served += whole.count(_ANSWERED)
-        return self._served
+        answered = self._log.answered()
+        if self._is_ready():  # before, its address still stands in the log
+            self._log.shorten()
+        return answered
 
     @property
     def log(self) -> str:
         """What it has written, to its standard output and to standard error."""
-        return self._since(0).decode(errors="replace")
+        return self._log.everything().decode(errors="replace")
 
     def wait(self) -> Self:
         """Wait until it answers; raises RuntimeError, with its last lines, if it never does."""
@@ -159,18 +153,14 @@ class Process:
             return False
         if self._child.poll() is None and time.monotonic() < give_up_at:
             return True
-        last_words = self._since(self._life_began).decode(errors="replace")[-500:].strip()
+        last_words = self._log.this_life().decode(errors="replace")[-500:].strip()
         self.kill()
         raise RuntimeError(f"{self.name} did not start: {last_words}")
 
     def _is_ready(self) -> bool:
-        if not self._ready and (found := _READY.search(self._since(self._life_began))):
+        if not self._ready and (found := _READY.search(self._log.this_life())):
             self.address, self._ready = found[1].decode(), True
         return self._ready
-
-    def _since(self, offset: int) -> bytes:
-        size = os.fstat(self._log).st_size
-        return os.pread(self._log, size - offset, offset)
 
     def _ask_to_end(self) -> None:
         self.resume()  # a process that is held would not hear of it

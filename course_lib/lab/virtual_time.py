@@ -25,7 +25,7 @@ T = TypeVar("T")
 EPOCH_SECONDS = 1_735_689_600.0
 """2025-01-01T00:00:00Z, where the wall clock stands when a run begins."""
 
-_CLEAN_UP_SECONDS = 0.5
+_CLEAN_UP_SECONDS, _CLEAN_UP_SECONDS_A_TASK = 0.5, 0.002
 
 
 def run(main: Coroutine[Any, Any, T] | Callable[[], Awaitable[T]], *, seed: int = 0) -> T:
@@ -79,20 +79,27 @@ def _one(errors: list[BaseException]) -> BaseException:
 
 def _finish(loop: VirtualTimeLoop) -> list[BaseException]:
     """Cancel what is pending, and return the exceptions nobody asked for, in order."""
-    loop.give_up_at = time.monotonic() + _CLEAN_UP_SECONDS
-    pending: list[asyncio.Task[Any]] = []
+    pending = loop.pending()
+    _clean_up_within(loop, _CLEAN_UP_SECONDS + len(pending) * _CLEAN_UP_SECONDS_A_TASK)
     try:
-        while pending := loop.pending():
+        while pending:
             for task in pending:
                 task.cancel("the virtual run is over")
             loop.run_until_complete(asyncio.wait(pending))
+            pending = loop.pending()
+        _clean_up_within(loop, _CLEAN_UP_SECONDS)
         loop.run_until_complete(loop.shutdown_asyncgens())
     except (Deadlock, TimeoutError):
-        names = ", ".join(task.get_name() for task in pending if not task.done())
-        loop.lost.append(RuntimeError(f"these tasks did not end when cancelled: {names}"))
+        stuck = [task.get_name() for task in pending if not task.done()]
+        words = f"these tasks did not end when cancelled: {', '.join(stuck)}"
+        loop.lost.append(RuntimeError(words if stuck else "a generator did not end when closed"))
         for task in loop.pending():
             task._log_destroy_pending = False  # type: ignore[attr-defined]
     return loop.unretrieved()
+
+
+def _clean_up_within(loop: VirtualTimeLoop, seconds: float) -> None:
+    loop.give_up_at = time.monotonic() + seconds
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from course_lib.lab import processes
+from course_lib.lab import process_log, processes
 from course_lib.lab.http_load import HttpLoad
 from course_lib.lab.load import load
 from course_lib.lab.processes import Process
@@ -68,6 +68,21 @@ def test_a_killed_process_refuses_and_a_revived_one_has_its_address_and_its_coun
     assert (service.address, service.state) == (address, "up")
     assert ask(service) != str(first)
     assert service.served == 2
+
+
+def test_the_log_stays_small_while_somebody_counts_and_the_count_and_the_address_stay_right(
+    service, monkeypatch
+):
+    monkeypatch.setattr(process_log, "KEPT_BYTES", 500)
+    for n in range(1, 31):
+        ask(service)
+        assert service.served == n
+        assert len(service.log) < 1000
+    service.kill()
+    service.revive()
+    service.wait()
+    ask(service)
+    assert (service.served, service.state) == (31, "up")
 
 
 def test_one_that_dies_by_itself_is_down(service):

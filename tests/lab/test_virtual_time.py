@@ -7,7 +7,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
@@ -180,6 +180,32 @@ def test_a_task_that_does_not_end_when_cancelled_is_named():
 
     with pytest.raises(RuntimeError, match="the mule"):
         run(main)
+
+
+def test_thousands_of_tasks_may_take_their_time_to_end():
+    async def main() -> str:
+        async def ends_slowly() -> None:
+            try:
+                await asyncio.sleep(3600)
+            finally:
+                end = time.perf_counter() + 0.0005
+                while time.perf_counter() < end:
+                    pass
+
+        async def numbers() -> AsyncIterator[int]:
+            yield 1
+            yield 2
+
+        kept.append(numbers())
+        await anext(kept[0])
+        tasks.extend(asyncio.create_task(ends_slowly()) for _ in range(1500))
+        await asyncio.sleep(1)
+        return "done"
+
+    kept: list[Any] = []
+    tasks: list[asyncio.Task[None]] = []
+    assert run(main) == "done"
+    assert all(task.cancelled() for task in tasks)
 
 
 @pytest.mark.parametrize(
