@@ -1,0 +1,99 @@
+"""Sampling that survives a flood: the first lines of each event are kept, then one in so many.
+
+Every second, for each event and level apart, the first `first` lines are written and after them
+every `then_every`-th, so that one event that floods never silences another. A kept line says in
+`stands_for` how many it speaks for: summed over the lines, totals are right. (A random 1 % would
+keep the flood and lose the one line that matters.)
+"""
+
+from collections.abc import Callable
+from contextvars import Context, copy_context
+from functools import partial
+from typing import Any
+
+from course_lib import context
+
+_MOST_EVENTS = 1_000
+
+Write = Callable[..., None]
+
+
+class _Seen:
+    """One event in one window: how often it came, and the last line that was left out."""
+
+    __slots__ = ("came", "last", "left_out")
+
+    def __init__(self) -> None:
+        self.came = 0
+        self.left_out = 0
+        self.last: tuple[Context, Write, dict[str, Any]] | None = None
+
+
+class _Window:
+    """The counts of one window, shared by a sampler and the loggers bound to it."""
+
+    def __init__(self, first: int, then_every: int, seconds: float) -> None:
+        self.first, self.then_every, self.seconds = first, then_every, seconds
+        self.number = -1
+        self.seen: dict[tuple[str, str], _Seen] = {}
+
+    def of(self, level: str, event: str) -> _Seen:
+        number = int(context.wall_clock.get()() // self.seconds)
+        if number != self.number:
+            self.flush()
+            self.number = number
+        seen = self.seen.get((level, event))
+        if seen is None:
+            if len(self.seen) >= _MOST_EVENTS:  # names from outside share one count
+                event = ""
+            seen = self.seen.setdefault((level, event), _Seen())
+        return seen
+
+    def flush(self) -> None:
+        rest, self.seen = self.seen, {}
+        for (level, _), seen in rest.items():
+            if seen.last is not None:
+                where, write, fields = seen.last
+                where.run(write, level=level, **fields, stands_for=seen.left_out)
+
+
+class Sampled:
+    """A logger in front of `log`: same call, fewer lines; see `sampled`."""
+
+    def __init__(self, log: Any, window: _Window) -> None:
+        self._log, self._window = log, window
+
+    def __call__(self, event: str, /, level: str = "info", **fields: Any) -> None:
+        """Write the event with `stands_for`, or leave it to a later line to speak for it."""
+        window = self._window
+        seen = window.of(level, event)
+        seen.came += 1
+        beyond = seen.came - window.first
+        fields.pop("stands_for", None)
+        if beyond > 0 and beyond % window.then_every:
+            seen.left_out += 1
+            seen.last = copy_context(), partial(self._log, event), fields
+            return
+        stands_for, seen.left_out, seen.last = seen.left_out + 1, 0, None
+        self._log(event, level=level, **fields, stands_for=stands_for)
+
+    def bind(self, **fields: Any) -> "Sampled":
+        """A logger that adds the fields to every event and is counted together with this one."""
+        return Sampled(self._log.bind(**fields), self._window)
+
+    def flush(self) -> None:
+        """Write what is still left out, one line an event; call it before the stream is closed."""
+        self._window.flush()
+
+
+def sampled(
+    log: Any, *, first: int = 10, then_every: int = 100, window_seconds: float = 1.0
+) -> Sampled:
+    """Return a logger that keeps the first `first` of an event in a window, then one in so many.
+
+    What was left out when a window ends is written as one more line, its last, when the next
+    event of any kind comes, or by `flush()`. (zap samples in this manner, but drops uncounted.)
+    """
+    if first < 1 or then_every < 1 or window_seconds <= 0:
+        raise ValueError("first and then_every are at least 1, window_seconds is more than 0")
+    return Sampled(log, _Window(first, then_every, window_seconds))

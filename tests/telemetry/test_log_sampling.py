@@ -1,0 +1,118 @@
+"""Sampling: totals stay right, and a flood of one event never silences another."""
+
+import asyncio
+import json
+from collections import Counter
+from random import Random
+from typing import Any
+
+import pytest
+
+from course_lib.context import new_trace, trace
+from course_lib.telemetry.log_sampling import sampled
+from course_lib.telemetry.logs import json_logger
+
+
+def logger(lines: list[str], **settings: Any) -> Any:
+    return sampled(json_logger("users", "a", lines), **settings)
+
+
+def read(lines: list[str]) -> list[tuple[str, int]]:
+    events = [json.loads(line) for line in lines]
+    return [(event["event"], event["stands_for"]) for event in events]
+
+
+async def test_the_first_are_kept_then_every_so_many_and_each_says_what_it_stands_for():
+    lines: list[str] = []
+    log = logger(lines, first=2, then_every=10)
+    for n in range(25):
+        log("refused", n=n)
+    assert read(lines) == [("refused", 1), ("refused", 1), ("refused", 10), ("refused", 10)]
+    log.flush()
+    assert read(lines)[4:] == [("refused", 3)]
+    assert json.loads(lines[-1])["n"] == 24
+    log.flush()
+    assert len(lines) == 5
+
+
+async def test_a_flood_of_one_event_silences_no_other_and_no_other_level():
+    lines: list[str] = []
+    log = logger(lines, first=1, then_every=1000)
+    for _ in range(500):
+        log("refused", level="warning")
+    log("disk full", level="error")
+    log("refused", level="error")
+    assert read(lines) == [("refused", 1), ("disk full", 1), ("refused", 1)]
+
+
+async def test_what_was_left_out_is_told_when_the_next_window_begins():
+    lines: list[str] = []
+    log = logger(lines, first=1, then_every=100)
+    for n in range(5):
+        log("refused", n=n)
+    await asyncio.sleep(1)
+    log("hello")
+    assert read(lines) == [("refused", 1), ("refused", 4), ("hello", 1)]
+    log("refused")
+    assert read(lines)[-1] == ("refused", 1)
+
+
+async def test_totals_are_right_whatever_comes_when():
+    lines: list[str] = []
+    log, came, rng = logger(lines, first=3, then_every=7), Counter[str](), Random(1)
+    for _ in range(5000):
+        name = rng.choice(("ok", "refused", "late"))
+        log(name)
+        came[name] += 1
+        await asyncio.sleep(rng.choice((0, 0, 0, 0.1)))
+    log.flush()
+    told = Counter[str]()
+    for name, stands_for in read(lines):
+        told[name] += stands_for
+    assert told == came
+    assert len(lines) < 4000
+
+
+async def test_a_line_told_late_carries_the_trace_it_belongs_to():
+    lines: list[str] = []
+    log = logger(lines, first=1, then_every=100)
+    traces = [new_trace() for _ in range(3)]
+    for each in traces:
+        trace.set(each)
+        log("refused")
+    trace.set(None)
+    log.flush()
+    told = [json.loads(line)["trace_id"] for line in lines]
+    assert told == [traces[0].trace_id, traces[2].trace_id]
+
+
+async def test_a_million_different_events_take_a_bounded_memory_and_stay_counted():
+    lines: list[str] = []
+    log = logger(lines, first=1, then_every=10_000)
+    for n in range(5000):
+        log(f"user {n} logged in")
+    log.flush()
+    assert len(lines) == 1002
+    assert sum(stands_for for _, stands_for in read(lines)) == 5000
+
+
+async def test_a_bound_logger_is_counted_together_with_its_parent():
+    lines: list[str] = []
+    log = logger(lines, first=1, then_every=2)
+    log("x")
+    log.bind(user_id=7)("x")
+    log.bind(user_id=8)("x", stands_for="from outside")
+    assert [json.loads(line).get("user_id") for line in lines] == [None, 8]
+    assert read(lines) == [("x", 1), ("x", 2)]
+
+
+def test_settings_that_keep_nothing_are_refused():
+    for wrong in ({"first": 0}, {"then_every": 0}, {"window_seconds": 0}):
+        with pytest.raises(ValueError):
+            sampled(print, **wrong)
+
+
+def test_it_works_outside_an_event_loop():
+    lines: list[str] = []
+    logger(lines)("x")
+    assert read(lines) == [("x", 1)]

@@ -1,0 +1,240 @@
+"""The shipper: whatever the store does, a request never waits, and every line is accounted for."""
+
+import asyncio
+import json
+import threading
+from collections.abc import Callable
+from itertools import pairwise
+from typing import Any
+
+import httpx
+import pytest
+
+from course_lib.lab.launch import serve
+from course_lib.lab.proxy import proxy
+from course_lib.stand_ins import LogStore
+from course_lib.telemetry.logs import json_logger
+from course_lib.telemetry.shipping_http import Shipper
+
+LABELS = {"service": "users", "instance": "a"}
+Answer = Callable[[httpx.Request], Any]
+
+
+class Store(httpx.AsyncBaseTransport):
+    """A store in memory that answers as it is told."""
+
+    def __init__(self, answer: Answer) -> None:
+        self.answer = answer
+        self.bodies: list[dict[str, Any]] = []
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        status = await self.answer(request)
+        if status == 204:
+            self.bodies.append(json.loads(request.content))
+        return httpx.Response(status, text="the reason")
+
+    @property
+    def lines(self) -> list[str]:
+        streams = [stream for body in self.bodies for stream in body["streams"]]
+        return [json.loads(line)["event"] for stream in streams for _, line in stream["values"]]
+
+
+async def accepts(_: httpx.Request) -> int:
+    return 204
+
+
+async def refuses(_: httpx.Request) -> int:
+    return 400
+
+
+async def fails(_: httpx.Request) -> int:
+    return 503
+
+
+async def is_down(_: httpx.Request) -> int:
+    raise httpx.ConnectError("nobody there")
+
+
+async def has_a_bug(_: httpx.Request) -> int:
+    raise ZeroDivisionError
+
+
+async def hangs(_: httpx.Request) -> int:
+    await asyncio.Event().wait()
+    return 204
+
+
+async def is_slow(_: httpx.Request) -> int:
+    await asyncio.sleep(3)
+    return 204
+
+
+def shipper(store: httpx.AsyncBaseTransport, **settings: Any) -> Shipper:
+    return Shipper("http://logs", LABELS, transport=store, **settings)
+
+
+async def test_lines_go_out_in_batches_in_order_with_their_labels_and_instants():
+    store = Store(accepts)
+    async with shipper(store, batch_lines=3) as stream:
+        log = json_logger("users", "a", stream)
+        for n in range(4):
+            log(f"event {n}")
+        await asyncio.sleep(0.1)
+        log("event 4", level="error")
+        await asyncio.sleep(1)
+        assert (stream.sent, stream.waiting, stream.dropped) == (5, 0, 0)
+    assert store.lines == [f"event {n}" for n in range(5)]
+    counts = [[len(stream["values"]) for stream in body["streams"]] for body in store.bodies]
+    assert counts == [[3], [1, 1]]
+    (_, error) = store.bodies[1]["streams"]
+    assert error["stream"] == {"service": "users", "instance": "a", "level": "error"}
+    assert error["values"][0][0] == "1735689600100000000"
+
+
+async def test_a_level_inside_a_field_is_not_taken_for_the_level_of_the_line():
+    store = Store(accepts)
+    async with shipper(store) as stream:
+        log = json_logger("users", "a", stream)
+        log("x", user={"level": "critical"}, text='","level":"error')
+    assert [stream["stream"]["level"] for stream in store.bodies[0]["streams"]] == ["info"]
+
+
+@pytest.mark.parametrize("answer", [fails, is_down, hangs, is_slow, refuses, has_a_bug])
+async def test_writing_costs_no_time_and_every_line_is_accounted_for(answer):
+    loop = asyncio.get_running_loop()
+    async with shipper(Store(answer), most_lines=100, batch_lines=10) as stream:
+        for _ in range(20):
+            started = loop.time()
+            for _ in range(50):
+                stream.write(b'{"event":"call","level":"info"}\n')
+            assert loop.time() == started
+            await asyncio.sleep(1)
+            assert stream.waiting <= 100
+    assert stream.waiting == 0
+    assert stream.sent + stream.dropped == 1000
+    assert stream.dropped > 0
+    if answer is not is_slow:
+        assert stream.failed > 0 and stream.sent == 0
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [(fails, "503 the reason"), (is_down, "nobody there"), (hangs, "TimeoutError")],
+)
+async def test_the_last_error_says_why(answer, said):
+    async with shipper(Store(answer), timeout_seconds=1) as stream:
+        stream.write(b"{}\n")
+        await asyncio.sleep(2)
+        assert said in stream.last_error
+
+
+async def test_after_an_outage_the_kept_lines_arrive_and_the_store_is_told_of_the_drops():
+    store = Store(is_down)
+    async with shipper(store, most_lines=5) as stream:
+        for n in range(8):
+            stream.write(f'{{"event":"{n}","level":"info"}}\n'.encode())
+        await asyncio.sleep(30)
+        store.answer = accepts
+        await asyncio.sleep(15)
+        assert (stream.sent, stream.dropped, stream.waiting, stream.last_error) == (5, 3, 0, "")
+        assert store.lines == [*"01234", "log lines dropped"]
+        lost = json.loads(store.bodies[0]["streams"][-1]["values"][-1][1])
+        assert (lost["count"], lost["service"], lost["level"]) == (3, "users", "warning")
+        stream.write(b'{"event":"after"}\n')
+    assert store.lines[6:] == ["after"]
+
+
+async def test_failures_are_tried_again_ever_more_seldom():
+    store, instants = Store(accepts), []
+
+    async def notes(_: httpx.Request) -> int:
+        instants.append(asyncio.get_running_loop().time())
+        return 503
+
+    store.answer = notes
+    async with shipper(store, every_seconds=1, longest_wait_seconds=8) as stream:
+        stream.write(b"{}\n")
+        await asyncio.sleep(40)
+        waits = [b - a for a, b in pairwise(instants)]
+    assert waits[:5] == [2, 4, 8, 8, 8]
+
+
+async def test_a_line_too_long_or_after_the_end_is_dropped_and_counted():
+    async with shipper(Store(accepts), most_line_bytes=100) as stream:
+        stream.write(b"x" * 101)
+    stream.write(b"late\n")
+    assert (stream.sent, stream.dropped) == (0, 2)
+
+
+async def test_closing_sends_what_is_waiting_and_never_takes_longer_than_it_may():
+    loop = asyncio.get_running_loop()
+    store = Store(accepts)
+    async with shipper(store, batch_lines=2) as stream:
+        for _ in range(9):
+            stream.write(b'{"event":"x"}\n')
+    assert (len(store.lines), stream.dropped, loop.time() < 0.3) == (9, 0, True)
+    started = loop.time()
+    async with shipper(Store(hangs)) as stream:
+        stream.write(b"{}\n")
+        await asyncio.sleep(1)
+    assert (stream.dropped, loop.time() - started) == (1, 3)
+    await stream.close()
+
+
+async def test_closing_tries_once_more_even_in_the_middle_of_a_long_wait():
+    store = Store(fails)
+    async with shipper(store) as stream:
+        stream.write(b'{"event":"x"}\n')
+        await asyncio.sleep(12)
+        store.answer = accepts
+    assert (stream.sent, store.lines) == (1, ["x"])
+
+
+async def test_a_shipper_never_started_only_fills_its_buffer():
+    stream = shipper(Store(accepts), most_lines=1)
+    stream.write(b"x")
+    stream.write(b"x")
+    await stream.close()
+    assert (stream.waiting, stream.dropped) == (1, 1)
+
+
+@pytest.mark.real_time
+async def test_on_sockets_lines_arrive_in_the_log_store_also_from_other_threads():
+    store = LogStore()
+    with serve(store.app) as server:
+        async with Shipper(server.url, LABELS, every_seconds=0.01) as stream:
+            log = json_logger("users", "a", stream)
+            writers = [
+                threading.Thread(
+                    target=lambda: [
+                        log("call", n=n, text="\u2028\x00\ud800")  # type: ignore[func-returns-value]
+                        for n in range(50)
+                    ]
+                )
+                for _ in range(4)
+            ]
+            for writer in writers:
+                writer.start()
+            for writer in writers:
+                writer.join()
+        assert (stream.sent, stream.dropped, len(store)) == (200, 0, 200)
+    assert len(store.search('{level="info"}', n=7)) == 4
+
+
+@pytest.mark.real_time
+async def test_a_store_that_is_cut_off_and_hangs_leaves_nothing_behind():
+    store = LogStore()
+    with serve(store.app) as server, proxy(server.address) as between:
+        url = f"http://{between.address}"
+        settings = {"every_seconds": 0.01, "timeout_seconds": 0.1, "longest_wait_seconds": 0.05}
+        async with Shipper(url, LABELS, **settings) as stream:
+            for break_it in (between.cut, between.stall):
+                break_it()
+                stream.write(b'{"event":"during"}\n')
+                while not stream.last_error:
+                    await asyncio.sleep(0.01)
+                between.restore()
+                while stream.last_error:
+                    await asyncio.sleep(0.01)
+        assert stream.waiting == 0
+    assert len(store.search(event="during")) >= 2
