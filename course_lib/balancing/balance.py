@@ -33,10 +33,10 @@ def balance(
         instance = policy(instances, key(request))
         if instance.endpoint is None:
             raise NoInstances(f"instance {instance.id!r} has no endpoint")
-        instance.in_flight += 1
+        instance.begin()
         try:
             return await instance.endpoint(request)
         finally:
-            instance.in_flight -= 1
+            instance.end()
 
     return endpoint

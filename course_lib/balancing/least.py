@@ -4,8 +4,10 @@ import random
 from bisect import bisect
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from heapq import heapify, heappop, heappush, heapreplace
+from functools import partial
+from heapq import heapify, heappop, heappush
 from itertools import accumulate
+from math import lcm
 
 from course_lib.balancing.policy import Policy, once_per_set
 from course_lib.discovery.instance import Instance
@@ -55,88 +57,95 @@ class _Tied:
         self.heaps: defaultdict[int, list[int]] = defaultdict(list)
 
 
+class _Seat:
+    """Where an instance stands: its tie, its key there, and what one request adds to its load."""
+
+    __slots__ = ("instance", "key", "request", "tied", "weight")
+
+    def __init__(self, instance: Instance, key: int, request: int, tied: _Tied) -> None:
+        self.instance = instance
+        self.weight = instance.weight
+        self.key = key
+        self.request = request
+        self.tied = tied
+
+
 def _prepare(instances: Sequence[Instance]) -> Callable[[], Instance]:
     """Sort all instances into ties, keep the ties up to date, and return a function that picks.
 
     A rank is what an instance has earned times the number of instances, less its place: the
     highest is the richest, and the first among equally rich ones. While an instance stays in
     a tie its rank is weight * turns - key, so the smallest key of a weight ranks highest. A
-    key in a heap that is not the instance's own any more is skipped. Loads are compared as
-    floats, which is exact below 2**26.
+    key in a heap that is not the instance's own any more is skipped. A load is in_flight /
+    weight, times a multiple of all weights, so that it is whole.
     """
-    size = len(instances)
-    places = {instance: place for place, instance in enumerate(instances)}
-    keys = list(range(size))
-    ties = [_Tied()] * size
-    by_load: dict[float, _Tied] = {}
-    loads: list[float] = []
-    changed = set(instances)
-    pushed = 0
-    paid: tuple[int, list[int]] | None = None
-
-    def settle() -> None:
-        """Take every instance that has changed from the tie it was in to where it belongs."""
-        nonlocal pushed
-        if paid is not None:  # it is still on top of its heap, with the key it had before
-            place, heap = paid
-            picked = instances[place]
-            if by_load.get(picked.in_flight / picked.weight) is ties[place]:
-                heapreplace(heap, keys[place])
-            else:
-                heappop(heap)
-        for instance in changed:
-            place, weight = places[instance], instance.weight
-            load, old = instance.in_flight / weight, ties[place]
-            tied = by_load.get(load)
-            if tied is None:
-                tied = by_load[load] = _Tied()
-                heappush(loads, load)
-            if tied is old:
-                continue
-            old.weight -= weight
-            tied.weight += weight
-            keys[place] += weight * (tied.turns - old.turns)
-            ties[place] = tied
-            heappush(tied.heaps[weight], keys[place])
-        pushed += len(changed)
-        if pushed > 4 * size + 1000:
-            pushed = 0
-            sweep()
-        changed.clear()
+    size, multiple = len(instances), lcm(*(instance.weight for instance in instances))
+    nowhere = _Tied()  # whoever is picked stays here until the next pick sees how busy it is
+    seats = [
+        _Seat(instance, place, multiple // instance.weight, nowhere)
+        for place, instance in enumerate(instances)
+    ]
+    by_load: dict[int, _Tied] = {}
+    loads: list[int] = []
+    changed = set(seats)
+    pushed, most_pushed = 0, 4 * size + 1000
 
     def sweep() -> None:
         """Build the heaps anew, without the keys that are nobody's any more."""
         for tied in by_load.values():
             tied.heaps.clear()
-        for place, tied in enumerate(ties):
-            tied.heaps[instances[place].weight].append(keys[place])
+        for seat in seats:
+            seat.tied.heaps[seat.weight].append(seat.key)
         for tied in by_load.values():
             for heap in tied.heaps.values():
                 heapify(heap)
 
     def pick() -> Instance:
         """Pick from the least busy tie whoever earned most, and let them pay for all."""
-        nonlocal paid
-        settle()
+        nonlocal pushed
+        for seat in changed:
+            load = seat.instance.in_flight * seat.request
+            tied, old = by_load.get(load), seat.tied
+            if tied is None:
+                tied = by_load[load] = _Tied()
+                heappush(loads, load)
+            if tied is not old:
+                weight = seat.weight
+                old.weight -= weight
+                tied.weight += weight
+                seat.tied = tied
+                key = seat.key = seat.key + weight * (tied.turns - old.turns)
+                heappush(tied.heaps[weight], key)
+        pushed += len(changed)
+        changed.clear()
+        if pushed > most_pushed:
+            pushed = 0
+            sweep()
         tied = by_load[loads[0]]
         while not tied.weight:
             del by_load[heappop(loads)]
             tied = by_load[loads[0]]
-        turns, best, highest, richest = tied.turns + size, -1, 0, []
+        turns, highest, richest = tied.turns + size, 0, [0]
+        best: _Seat | None = None
         for weight, heap in tied.heaps.items():
             while heap:
                 key = heap[0]
-                place = key % size
-                if keys[place] == key and ties[place] is tied:
-                    if best < 0 or weight * turns - key > highest:
-                        best, highest, richest = place, weight * turns - key, heap
+                seat = seats[key % size]
+                if seat.key == key and seat.tied is tied:
+                    rank = weight * turns - key
+                    if best is None or rank > highest:
+                        best, highest, richest = seat, rank, heap
                     break
                 heappop(heap)
+        assert best is not None  # a tie that weighs something has somebody in it
+        heappop(richest)
+        best.key = tied.weight * size - highest
+        best.tied = nowhere
         tied.turns = turns
-        keys[best] += tied.weight * size
-        paid = best, richest
-        return instances[best]
+        tied.weight -= best.weight
+        changed.add(best)
+        return best.instance
 
-    for instance in instances:
-        instance.watch(pick, changed)
+    for seat in seats:
+        seat.instance.watch(pick, partial(changed.add, seat))
     return pick

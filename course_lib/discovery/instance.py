@@ -3,6 +3,8 @@
 `in_flight` may be assigned by anybody; whoever watches the instance is told of it.
 """
 
+from collections.abc import Callable
+from operator import attrgetter
 from typing import Any
 from weakref import ref
 
@@ -12,7 +14,7 @@ from course_lib.endpoint import Endpoint
 class Instance:
     """One running copy of a service; `weight` is its share of the load, `zone` where it stands."""
 
-    __slots__ = ("_in_flight", "_watchers", "address", "endpoint", "id", "weight", "zone")
+    __slots__ = ("_in_flight", "_tell", "_watchers", "address", "endpoint", "id", "weight", "zone")
 
     def __init__(
         self,
@@ -31,22 +33,37 @@ class Instance:
         self.endpoint = endpoint
         self.zone = zone
         self._in_flight = 0
-        self._watchers: dict[ref[Any], set[Instance]] = {}
+        self._watchers: dict[ref[Any], Callable[[], object]] = {}
+        self._tell: tuple[Callable[[], object], ...] = ()
 
-    @property
-    def in_flight(self) -> int:
-        """Requests sent to this instance that have not come back."""
-        return self._in_flight
-
-    @in_flight.setter
-    def in_flight(self, count: int) -> None:
+    def _set_in_flight(self, count: int) -> None:
         self._in_flight = count
-        for changed in self._watchers.values():
-            changed.add(self)
+        for notify in self._tell:
+            notify()
 
-    def watch(self, owner: object, changed: "set[Instance]") -> None:
-        """Add this instance to `changed` at every change of `in_flight`, while `owner` lives."""
-        self._watchers[ref(owner, self._watchers.pop)] = changed
+    in_flight = property(attrgetter("_in_flight"), _set_in_flight)
+    """Requests sent to this instance that have not come back; may be assigned."""
+
+    def begin(self) -> None:
+        """Count one request more in flight."""
+        self._in_flight += 1
+        for notify in self._tell:
+            notify()
+
+    def end(self) -> None:
+        """Count one request less in flight."""
+        self._in_flight -= 1
+        for notify in self._tell:
+            notify()
+
+    def watch(self, owner: object, notify: Callable[[], object]) -> None:
+        """Call `notify()` at every change of `in_flight`, for as long as `owner` lives."""
+        self._watchers[ref(owner, self._forget)] = notify
+        self._tell = tuple(self._watchers.values())
+
+    def _forget(self, owner: ref[Any]) -> None:
+        del self._watchers[owner]
+        self._tell = tuple(self._watchers.values())
 
     def __repr__(self) -> str:
         return f"Instance({self.id!r}, {self.address!r}, weight={self.weight})"

@@ -104,6 +104,8 @@ class CircuitBreaker:
 
     def admit(self, now: float) -> int:
         """Let a call through and return the generation it belongs to, or raise CircuitOpen."""
+        if self._state == "closed":
+            return self._generation
         if self._state == "open":
             if now <= self._open_until:
                 wait = self._open_until - now
@@ -111,10 +113,9 @@ class CircuitBreaker:
                     f"{self.name} is open for another {wait:.3g} s", retry_after_seconds=wait
                 )
             self._turn("half_open", now)
-        if self._state == "half_open":
-            if not self._permits:
-                raise CircuitOpen(f"{self.name} is half open and its probes are on their way")
-            self._permits -= 1
+        if not self._permits:
+            raise CircuitOpen(f"{self.name} is half open and its probes are on their way")
+        self._permits -= 1
         return self._generation
 
     def record(self, generation: int, started: float, now: float, failed: bool | None) -> None:
