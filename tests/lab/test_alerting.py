@@ -1,0 +1,38 @@
+"""When an alert fires, asked of promtool itself."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from course_lib.lab.alerting import fires_at
+from course_lib.lab.prometheus import HOW_TO_INSTALL, installed
+
+RULES = "groups: [{name: a, rules: [{alert: Down, expr: up == 0, for: 1m}]}]"
+
+pytestmark = pytest.mark.skipif(not installed() and not os.environ.get("CI"), reason=HOW_TO_INSTALL)
+
+
+@pytest.fixture
+def rules(tmp_path: Path) -> Path:
+    path = tmp_path / "rules.yml"
+    path.write_text(RULES)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [("1x4 0x20", 135), ("0x20", 60), ("1x4 0x2 1 0x20", 195), ("1x20", None)],
+)
+def test_an_alert_fires_when_its_condition_has_held_for_so_long(rules, values, expected):
+    assert fires_at(rules, "Down", {"up": values}, until_seconds=300) == expected
+
+
+def test_an_alert_after_the_first_hour_is_found_too(rules):
+    assert fires_at(rules, "Down", {"up": "1x260 0x20"}, until_seconds=4200) == 261 * 15 + 60
+
+
+def test_a_rule_that_cannot_be_read_is_said_in_promtools_words(tmp_path):
+    (tmp_path / "bad.yml").write_text(RULES.replace("up == 0", "up =="))
+    with pytest.raises(RuntimeError, match="parse error"):
+        fires_at(tmp_path / "bad.yml", "Down", {"up": "1x4"}, until_seconds=60)
