@@ -3,6 +3,8 @@
 The same exceptions work under plain pytest and on the card of a task.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any
 
@@ -72,6 +74,17 @@ def ensure(condition: bool, why: str, *, call: str = "", got: str = "", expected
     """Fail with `why` unless `condition` holds; for what has no single value to compare."""
     if not condition:
         raise CheckFailed(why, call=call, got=got, expected=expected)
+
+
+@contextmanager
+def no_error(
+    *errors: type[BaseException], call: str, expected: str = "no error", why: str = ""
+) -> Iterator[None]:
+    """Fail if the block raises one of these errors; what else it raises goes on."""
+    try:
+        yield
+    except errors as error:
+        raise CheckFailed(why, call=call, got=show(error), expected=expected) from error
 
 
 class raises:  # reads as a verb: with raises(NotFound, call=...)

@@ -11,7 +11,7 @@ import pytest
 from fastapi import FastAPI
 
 from course_lib.errors import CallError, DeadlineExceeded, Unavailable
-from course_lib.grading.checks import ensure, expect, raises
+from course_lib.grading.checks import ensure, expect, no_error, raises
 from course_lib.lab.launch import serve
 
 SILENT_SECONDS = 1.0  # then a paused server speaks again, so that nobody waits for ever
@@ -172,6 +172,8 @@ def test_the_message_names_the_url(answer):
 
 # ask_in_turn
 
+NOT_ANSWERED = httpx.HTTPError, Unavailable
+
 
 @contextmanager
 def two():
@@ -196,10 +198,8 @@ def test_the_second_stands_in_for_a_dead_one(answer):
     call = "ask_in_turn([first, second], 2), and nobody is at the first address"
     why = "Catch what httpx raises and go on with the next address."
     with nobody() as first, serve(app) as second:
-        try:
+        with no_error(*NOT_ANSWERED, call=call, expected="200", why=why):
             got = answer.ask_in_turn([first, f"{second.url}/hello/Ada"], 2)
-        except (httpx.HTTPError, Unavailable) as error:
-            got = error
         expect(got, 200, call, why)
 
 
@@ -210,10 +210,8 @@ def test_the_second_stands_in_for_a_silent_one(answer):
     why = "A server that hangs is as good as gone. A ReadTimeout is no ConnectError, and "
     why += "`httpx.TransportError` is both."
     with silent() as first, serve(app) as second:
-        try:
+        with no_error(*NOT_ANSWERED, call=call, expected="200", why=why):
             got = answer.ask_in_turn([f"{each.url}/hello/Ada" for each in (first, second)], 0.1)
-        except (httpx.HTTPError, Unavailable) as error:
-            got = error
         expect(got, 200, call, why)
         why = "Pass `seconds` on to httpx, so that the second is asked in time."
         expect(second.served, 1, f"calls that came to the second in {call}", why)
@@ -223,12 +221,10 @@ def test_the_second_stands_in_for_a_silent_one(answer):
 def test_an_answer_is_an_answer(answer):
     """Who answers 404 has answered, and nobody else is asked."""
     call = "ask_in_turn([first, second], 2), and the first answers 404"
+    why = "Nothing is broken: the service says that there is no such thing. Return its code."
     with two() as (first, second):
-        try:
+        with no_error(*NOT_ANSWERED, call=call, expected="404", why=why):
             got = answer.ask_in_turn([f"{first.url}/nothing", f"{second.url}/hello/Ada"], 2)
-        except (httpx.HTTPError, Unavailable) as error:
-            got = error
-        why = "Nothing is broken: the service says that there is no such thing. Return its code."
         expect(got, 404, call, why)
 
 

@@ -8,7 +8,7 @@ from contextvars import ContextVar
 
 import pytest
 
-from course_lib.grading.checks import CheckFailed, ensure, expect, raises
+from course_lib.grading.checks import CheckFailed, ensure, expect, no_error, raises
 
 # unblock
 
@@ -179,10 +179,8 @@ def test_empty_is_not_set(answer):
     variables = {"PORT": "", "NAME": "", "DEBUG": ""}
     call = f"settings(file, {variables})"
     why = "`PORT=` in a shell script or a manifest means: not set."
-    try:
+    with no_error(ValueError, call=call, expected=repr(FROM_FILE), why=why):
         got = answer.settings(FILE, variables)
-    except ValueError as error:
-        raise CheckFailed(why, call=call, got=repr(error), expected=repr(FROM_FILE)) from error
     expect(got, FROM_FILE, call, why)
 
 

@@ -17,7 +17,7 @@ from course_lib.errors import (
     RateLimited,
     Unavailable,
 )
-from course_lib.grading.checks import CheckFailed, ensure, expect, raises
+from course_lib.grading.checks import CheckFailed, ensure, expect, no_error, raises
 from course_lib.shop.orders import Item, PlaceOrder
 from course_lib.shop.users import CreateUser, GetUser
 
@@ -403,11 +403,9 @@ def test_a_good_answer_is_its_data(answer):
 def test_every_2xx_is_good(answer):
     """201 is a good answer as well."""
     for status in (201, 202):
-        try:
-            got = answer.answer_of(status, envelope(status, 7, "ok"))
-        except CallError as error:
-            got = error
-        expect(got, 7, f"answer_of({status}, code {status} and data 7)", "Any 2xx is good.")
+        call = f"answer_of({status}, code {status} and data 7)"
+        with no_error(CallError, call=call, expected="7", why="Any 2xx is good."):
+            expect(answer.answer_of(status, envelope(status, 7, "ok")), 7, call)
 
 
 @pytest.mark.task("answer_of")
@@ -531,16 +529,11 @@ async def test_a_failure_is_forgotten(answer):
     endpoint = answer.create_once(Shop(failing=1))
     with raises(Unavailable, call="the first request with the key k1", why="Let errors pass."):
         await endpoint(Order("k1"))
-    try:
+    call = "the second request with the key k1, after the first failed"
+    why = "Nothing was created, so there is nothing to remember. Forget the key."
+    with no_error(Unavailable, call=call, expected="'order 2 of tea'", why=why):
         got = await endpoint(Order("k1"))
-    except Unavailable as error:
-        got = error
-    expect(
-        got,
-        "order 2 of tea",
-        "the second request with the key k1, after the first failed",
-        "Nothing was created, so there is nothing to remember. Forget the key.",
-    )
+    expect(got, "order 2 of tea", call, why)
 
 
 @pytest.mark.task("create_once")
@@ -562,14 +555,9 @@ async def test_what_has_begun_goes_on(answer):
     await asyncio.sleep(1)
     first.cancel()
     await asyncio.wait([first])
-    try:
+    call = "a request with the key k1, after the first caller gave up"
+    why = "Cancelling a caller cancels the task it awaits. Run the order in a task of its own, and "
+    why += "shield it: `await asyncio.shield(task)`."
+    with no_error(asyncio.CancelledError, call=call, expected="'order 1 of tea'", why=why):
         got = await endpoint(Order("k1"))
-    except asyncio.CancelledError as error:
-        got = error
-    expect(
-        got,
-        "order 1 of tea",
-        "a request with the key k1, after the first caller gave up",
-        "Cancelling a caller cancels the task it awaits. Run the order in a task of its own, and "
-        "shield it: `await asyncio.shield(task)`.",
-    )
+    expect(got, "order 1 of tea", call, why)

@@ -15,7 +15,7 @@ from course_lib.errors import (
     Unauthenticated,
     Unavailable,
 )
-from course_lib.grading.checks import ensure, expect, raises
+from course_lib.grading.checks import ensure, expect, no_error, raises
 from course_lib.lab.launch import serve_grpc
 from course_lib.shop import shop_pb2, shop_pb2_grpc
 from course_lib.shop.users import with_demo_users
@@ -310,10 +310,8 @@ def test_a_limit_that_is_not_given_is_50(answer):
     """Without a limit it is 50."""
     message, call = asked(after=7)
     with_default = "A field that was not sent reads as 0. Ask `HasField` whether it was."
-    try:
+    with no_error(InvalidRequest, call=call, expected="(50, 7)", why=with_default):
         got = answer.page_asked_for(message)
-    except InvalidRequest as error:
-        got = error
     expect(got, (50, 7), call, with_default)
 
 
@@ -402,10 +400,8 @@ def test_nothing_to_count_is_no_figure(answer):
     """Without a call to count there is no figure."""
     outcomes = [asyncio.CancelledError()]
     why = "A dashboard that shows 100 % while nobody can reach the service misleads everybody."
-    try:
+    with no_error(ZeroDivisionError, call="get_user ended with CancelledError", why=why):
         figure(answer, outcomes, None, why)
-    except ZeroDivisionError:
-        ensure(False, why, call="get_user ended with CancelledError", got="ZeroDivisionError")
     expect(answer.availability_of([]), {}, "availability_of([])", "No operation, no figure.")
 
 

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from course_lib.errors import CallError, Conflict, Internal, NotFound, Unavailable
-from course_lib.grading.checks import CheckFailed, ensure, expect
+from course_lib.grading.checks import ensure, expect, no_error
 from course_lib.lab.launch import on_lab, serve, serve_grpc
 from course_lib.shop.endpoints import user_endpoints
 from course_lib.shop.users import with_demo_users
@@ -325,12 +325,10 @@ async def test_a_letter_that_is_cut(answer):
     whole = "data: Zoë\n\n".encode()
     cut = whole.index("ë".encode()) + 1
     call = shown(whole[:cut], whole[cut:])
-    try:
+    why = "Half a letter cannot be decoded. Put lines together as bytes, and decode those."
+    with no_error(UnicodeDecodeError, call=call, expected="['Zoë']", why=why):
         got = await read(answer, whole[:cut], whole[cut:])
-    except UnicodeDecodeError as error:
-        why = "Half a letter cannot be decoded. Put lines together as bytes, and decode those."
-        raise CheckFailed(why, call=call, got=repr(error), expected="['Zoë']") from error
-    expect(got, ["Zoë"], call, "Put lines together as bytes, and decode those.")
+    expect(got, ["Zoë"], call, why)
 
 
 @pytest.mark.task("events")

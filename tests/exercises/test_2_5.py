@@ -7,7 +7,7 @@ import pytest
 
 from course_lib import context, errors
 from course_lib.errors import DeadlineExceeded
-from course_lib.grading.checks import CheckFailed, ensure, expect, raises
+from course_lib.grading.checks import CheckFailed, ensure, expect, no_error, raises
 from course_lib.telemetry import trace_context
 from course_lib.transport.hooks import Outcome
 
@@ -262,11 +262,9 @@ def test_who_left_does_not_count(answer):
 def test_nothing_to_count_is_not_a_number(answer):
     """Without a call that counts, nobody knows."""
     call, why = "availability([])", "Nothing divided by nothing is not 100 percent, nor 0."
-    try:
+    with no_error(ZeroDivisionError, call=call, expected="None", why=why):
         expect(answer.availability([]), None, call, why)
         expect(answer.availability([over_http("499")]), None, "one caller, who left", why)
-    except ZeroDivisionError as error:
-        raise CheckFailed(why, call=call, got=repr(error), expected="None") from None
 
 
 # stop_when_caller_leaves
@@ -380,14 +378,15 @@ async def test_stops_when_the_caller_leaves(answer):
             ended.append(f"cancelled after {asyncio.get_running_loop().time():g} s")
             raise
 
+    call = "an application of 10 s, whose caller leaves after 1 s"
     why = "A caller who leaves is no error. When the application is cancelled, just return."
-    with no_error("an application of 10 s, whose caller leaves after 1 s", why):
+    with no_error(asyncio.CancelledError, TimeoutError, call=call, why=why):
         await Caller(leaves_after=1).call(answer, app)
     await asyncio.sleep(0)
     expect(
         ended,
         ["cancelled after 1 s"],
-        "an application of 10 s, whose caller leaves after 1 s",
+        call,
         "Listen while the application works: two tasks, and `asyncio.wait` for the first.",
     )
 
@@ -442,18 +441,3 @@ async def test_what_is_no_request_passes_untouched(answer):
         got="another receive or send" if got else "an application that was not called",
         expected="the application, called with what the server gave you",
     )
-
-
-class no_error:  # reads as a sentence: with no_error(call, why)
-    """The block must not be cancelled and must not raise."""
-
-    def __init__(self, call, why):
-        self.call, self.why = call, why
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, kind, error, traceback):
-        if isinstance(error, asyncio.CancelledError | TimeoutError):
-            raise CheckFailed(self.why, call=self.call, got=repr(error), expected="no error")
-        return False

@@ -3,7 +3,7 @@
 import pytest
 
 from course_lib.errors import InvalidRequest, NotFound
-from course_lib.grading.checks import CheckFailed, ensure, expect, expect_in, raises
+from course_lib.grading.checks import CheckFailed, ensure, expect, expect_in, no_error, raises
 
 
 def said(failed: pytest.ExceptionInfo[CheckFailed]) -> str:
@@ -56,3 +56,15 @@ def test_parts_and_conditions():
         expect_in("z", 5, "f()")
     with pytest.raises(CheckFailed, match="Call the inner endpoint"):
         ensure(False, "Call the inner endpoint.", call="wrap(inner)")
+
+
+def test_an_error_that_must_not_be_is_what_the_card_says_was_got():
+    with pytest.raises(CheckFailed) as failed, no_error(ValueError, call="f()", expected="7"):
+        raise ValueError("no")
+    assert failed.value.lines() == [
+        ("call", "f()"),
+        ("got", "ValueError('no')"),
+        ("expected", "7"),
+    ]
+    with pytest.raises(KeyError), no_error(ValueError, call="f()"):
+        raise KeyError("x")
