@@ -24,10 +24,13 @@ _SECRET_TEXT = (
     (re.compile(r"\b(basic|bearer)(\s+)[\w.~+/=-]+", re.IGNORECASE), r"\1\2[redacted]"),
     (re.compile(r"\beyJ[\w-]+\.[\w-]+\.[\w-]*"), "[redacted]"),  # a JSON web token
     (re.compile(rf"((?:{_NAMES})\w*=)[^\s,;&)]+", re.IGNORECASE), r"\1[redacted]"),
+    # a field in quotes, in a text that is JSON or a printed dict
+    (re.compile(rf"((?:{_NAMES})\w*\\*[\"']\s*:\s*\\*[\"'])[^\"'\\]+", re.I), r"\1[redacted]"),
+    (re.compile(r"(://[^\s/:@]{0,200}:)[^\s/@]{1,200}@"), r"\1[redacted]@"),  # a URL's password
 )
 _HINTS = (
     *("pass", "secret", "token", "authorization", "credential", "cookie", "key"),
-    *("basic", "bearer", "eyj"),
+    *("basic", "bearer", "eyj", "@"),
 )
 _LEVELS = ("debug", "info", "warning", "error", "critical")
 

@@ -92,6 +92,10 @@ def test_a_field_whose_name_sounds_secret_is_redacted_at_any_depth(name):
         "token eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJodW50ZXIyIn0.hunter2",
         "https://shop/?user=ada&password=hunter2&x=1",
         "Login(user='ada', api_key='hunter2')",
+        '{"user": "ada", "password": "hunter2"}',
+        r"{\"password\":\"hunter2\"}",
+        "{'db_password': 'hunter2'}",
+        "postgres://shop:hunter2@db/orders",
     ],
 )
 def test_credentials_inside_a_text_are_redacted(text):
