@@ -95,11 +95,6 @@ class Result:
         """99 of 100 calls took no longer."""
         return self.percentile(99)
 
-    def describe(self) -> str:
-        """The figures in one line, with times; in virtual time they are always the same."""
-        times = ", ".join(f"p{q} {1000 * self.percentile(q):.3g} ms" for q in (50, 95, 99))
-        return f"{self!r}; {self.throughput:.3g} a second; {times}"
-
     def __repr__(self) -> str:
         counts = sorted(self.outcomes.items(), key=lambda item: (item[0] != "ok", item[0]))
         return ", ".join([f"{len(self.calls)} calls", *(f"{n} {name}" for name, n in counts)])

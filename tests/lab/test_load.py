@@ -91,7 +91,6 @@ def test_percentiles_are_nearest_ranks():
     assert result.percentile(100) == 0.1
     assert result.percentile(0) == 0.001
     assert math.isnan(Result([], 1.0).p99)
-    assert result.describe() == ("100 calls, 100 ok; 100 a second; p50 50 ms, p95 95 ms, p99 99 ms")
 
 
 async def test_progress_is_told_at_intervals_and_at_the_end():

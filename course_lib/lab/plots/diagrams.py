@@ -15,12 +15,11 @@ def flow(
     *,
     title: str,
     highlight: Collection[str] = (),
-    back: Collection[tuple[str, str]] = (),
 ) -> Picture:
     """Boxes in columns from left to right, joined by arrows with a word on each.
 
     `columns` such as `["client", "gateway", ["users", "orders"], "database"]`. Without `arrows`
-    each box points to all boxes of the next column. `back` lists arrows drawn dashed.
+    each box points to all boxes of the next column.
     """
     stacks = [[column] if isinstance(column, str) else list(column) for column in columns]
     joined = _arrows(stacks, arrows)
@@ -39,7 +38,7 @@ def flow(
             _box(canvas.axes, left + width / 2, y, width, name, name in highlight)
         left += width + gap
     for (start, end), word in joined.items():
-        _arrow(canvas.axes, where[start], where[end], word, dashed=(start, end) in back)
+        _arrow(canvas.axes, where[start], where[end], word)
     said = [f"{a} -> {b}" + (f" ({word})" if word else "") for (a, b), word in joined.items()]
     marked = [f"Highlighted: {', '.join(highlight)}."] if highlight else []
     words = [f"Boxes and arrows: {', '.join(said)}.", *marked]
@@ -126,8 +125,6 @@ def _arrow(
     start: tuple[float, float, float],
     end: tuple[float, float, float],
     word: str,
-    *,
-    dashed: bool,
 ) -> None:
     forward = start[0] <= end[0]
     sign = 1 if forward else -1
@@ -138,7 +135,7 @@ def _arrow(
         tail = (start[0] + sign * start[2] / 2, start[1] + (0.0 if forward else -0.15))
         head = (end[0] - sign * end[2] / 2, end[1] + (0.0 if forward else -0.15))
     arrow = {"arrowstyle": "-|>", "linewidth": 1.8, "color": INK, "shrinkA": 1, "shrinkB": 1}
-    arrow |= {"linestyle": "--" if dashed else "-", "mutation_scale": 14}
+    arrow |= {"mutation_scale": 14}
     axes.annotate("", head, tail, arrowprops=arrow, zorder=1)
     if word:
         middle = ((tail[0] + head[0]) / 2, (tail[1] + head[1]) / 2 + (0.1 if forward else -0.1))

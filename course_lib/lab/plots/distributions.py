@@ -22,14 +22,13 @@ def latencies(
     series: Mapping[str, Sequence[float]],
     *,
     title: str,
-    percentile: int = 95,
     guess: Any = None,
     steady: bool = True,
 ) -> Picture:
     """Which share of requests was done after how long; `series` in seconds, drawn in ms.
 
     The x axis is logarithmic, so one slow request in a hundred is seen; a marker sits at the
-    `percentile`, which `guess` (in ms) is held against.
+    95th percentile, which `guess` (in ms) is held against.
     """
     canvas = Canvas(title, 7.2, 3.9)
     axes = canvas.axes
@@ -37,15 +36,14 @@ def latencies(
     for i, (name, seconds) in enumerate(series.items()):
         times = sorted(1000 * s for s in seconds)
         shares = [100 * (n + 1) / len(times) for n in range(len(times))]
-        mark = _nearest_rank(times, percentile)
+        mark = _nearest_rank(times, 95)
         axes.step(times, shares, where="post", linewidth=2.2, **line_look(i))
-        label = f"{name}: p{percentile} {with_unit(mark, 'ms')}"
+        label = f"{name}: p95 {with_unit(mark, 'ms')}"
         style = {"marker": MARKERS[i % 7], "markersize": 9, "markeredgecolor": "white"}
-        axes.plot([mark], [percentile], label=label, **line_look(i), **style)
-        points = sorted({50, percentile, 99})
-        marks = [f"p{p} {with_unit(_nearest_rank(times, p), 'ms')}" for p in points]
+        axes.plot([mark], [95], label=label, **line_look(i), **style)
+        marks = [f"p{p} {with_unit(_nearest_rank(times, p), 'ms')}" for p in (50, 95, 99)]
         numbers.append(f"{name}: {', '.join(marks)}.")
-    axes.axhline(percentile, color="#888888", linewidth=1, linestyle=":")
+    axes.axhline(95, color="#888888", linewidth=1, linestyle=":")
     axes.set(xscale="log", ylim=(0, 102), xlabel="latency (ms, logarithmic)")
     axes.set_ylabel("requests done (%)")
     _plain_log_ticks(axes)
