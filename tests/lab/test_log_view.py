@@ -1,0 +1,32 @@
+"""The log dashboard: it draws what the store knows, and leaves nothing behind."""
+
+import asyncio
+
+import pytest
+
+from course_lib.lab.launch import serve
+from course_lib.lab.log_view import LogView
+from course_lib.stand_ins import LogStore
+from course_lib.telemetry.logs import json_logger
+from course_lib.telemetry.shipping_http import Shipper
+
+
+@pytest.mark.real_time
+async def test_it_draws_what_arrived_and_closes_the_shippers():
+    store = LogStore()
+    with serve(store.app) as server:
+        shipper = Shipper(server.url, {"service": "users"}, every_seconds=0.01)
+        view = LogView(store, {"a": shipper})
+        assert "nothing yet" in view.draw().alt
+        await view.frame()
+        log = json_logger("users", "a", shipper)
+        log("call", outcome="ok")
+        log("call", outcome="Unavailable", level="warning")
+        while len(store) < 2:
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(1.1)  # the view draws seconds that are over
+        await view.frame()
+        alt = view.draw().alt
+        assert "Unavailable" in alt and "waiting 0" in alt and "dropped 0" in alt
+        await view.stop()
+    assert shipper.sent == 2
