@@ -71,6 +71,7 @@ THEIRS: dict[str, list[str]] = {
     "pydantic": ["transport*"],
     "orjson": ["transport*", "telemetry.logs", "stand_ins*", "lab*", "grading*"],
     "prometheus_client": ["telemetry.metrics*"],
+    "re2": ["stand_ins.log_regex"],
     "structlog": ["telemetry.logs"],
     "opentelemetry": ["telemetry.traces", "telemetry.traces_http", "stand_ins.otlp*"],
     "requests": ["*_http"],

@@ -77,7 +77,7 @@ def test_a_text_from_outside_is_only_ever_a_text(label, line):
         ('count_over_time({service="x"}[1m])', "line 1, col 1", 'expected "{"'),
         ('{service="x"}[5m]', "line 1, col 14", "expected one of"),
         ('{service=~"("}', "line 1, col 14", "missing )"),
-        ('{service="x"} |~ "(?=a)"', "line 1, col 25", "assert"),
+        ('{service="x"} |~ "(?=a)"', "line 1, col 25", "perl operator"),
     ],
 )
 def test_a_mistake_is_said_with_its_place_and_what_was_expected(source, place, wanted):

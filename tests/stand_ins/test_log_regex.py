@@ -50,6 +50,9 @@ def test_it_finds_what_pythons_own_engine_finds():
         ("\x00", "a\x00b", True),
         ("", "", True),
         ("x{3,}", "xx", False),
+        (r"^\pL+$", "Größe", True),
+        ("[[:alpha:]]", "1a", True),
+        ("\ud800", "a\ud800b", True),
     ],
 )
 def test_flags_line_ends_and_letters_beyond_ascii(source, text, found):
@@ -64,43 +67,20 @@ def test_a_pattern_that_makes_backtracking_engines_hang_takes_milliseconds(sourc
     assert time.process_time() - started < 1
 
 
-def test_a_pattern_whose_automaton_explodes_is_refused_while_matching():
-    pattern = Pattern("[ab]*a[ab]{200}c")
-    rng = random.Random(1)
-    started = time.process_time()
-    with pytest.raises(Refused, match="takes too long"):
-        pattern.found_in("".join(rng.choice("ab") for _ in range(100_000)) + "c")
-    assert time.process_time() - started < 10
-
-
-def test_forgetting_states_does_not_change_the_answer():
-    rng = random.Random(2)
-    text = "".join(rng.choice("ab") for _ in range(20_000))
-    assert Pattern("[ab]*a[ab]{12}[^ab]").found_in(text) is False
-    assert Pattern("[ab]*a[ab]{12}[^ab]").found_in(text + "a" + "b" * 12 + "c") is True
-
-
 @pytest.mark.parametrize(
     ("source", "reason"),
     [
-        (r"(a)\1", "groupref"),
-        ("(?=a)", "assert"),
-        ("(?<!a)b", "assert not"),
-        ("(?>a)", "atomic group"),
-        ("a++", "possessive repeat"),
+        (r"(a)\1", "invalid escape sequence"),
+        ("(?=a)", "invalid perl operator"),
+        ("(?<!a)b", "invalid perl operator"),
         ("(", "missing"),
-        ("[", "unterminated"),
-        ("*", "nothing to repeat"),
-        (r"\pL", "bad escape"),
-        ("(?:(?:a{90}){90}){90}", "too large"),
+        ("[", "missing"),
+        ("*", "no argument"),
+        ("(?:(?:a{90}){90}){90}", "invalid repetition"),
         ("a" * 1001, "at most 1000"),
-        ("(" * 400 + ")" * 400, None),
     ],
 )
 def test_what_cannot_be_matched_in_linear_time_is_refused_with_the_reason(source, reason):
-    if reason is None:
-        assert Pattern(source).found_in("")
-        return
     with pytest.raises(Refused, match=reason) as refused:
         Pattern(source)
     assert refused.value.status == 400
