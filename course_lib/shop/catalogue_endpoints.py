@@ -12,7 +12,7 @@ from course_lib.shop.catalogue import (
     Release,
     Reserve,
 )
-from course_lib.shop.endpoints import Wrap, bare
+from course_lib.shop.endpoints import Wrap, bare, endpoint_of
 
 
 @dataclass(frozen=True)
@@ -28,30 +28,12 @@ class CatalogueEndpoints:
 
 def catalogue_endpoints(service: CatalogueService, wrap: Wrap = bare) -> CatalogueEndpoints:
     """Make endpoints of a service, each inside the middleware made for its name."""
-
-    async def get_product(request: GetProduct) -> Product:
-        return await service.get_product(request.sku)
-
-    async def add_product(request: AddProduct) -> Product:
-        return await service.add_product(
-            request.sku, request.title, request.price_cents, request.stock
-        )
-
-    async def list_products(request: ListProducts) -> list[Product]:
-        return await service.list_products(request.limit, request.after)
-
-    async def reserve(request: Reserve) -> Product:
-        return await service.reserve(request.sku, request.quantity)
-
-    async def release(request: Release) -> Product:
-        return await service.release(request.sku, request.quantity)
-
     return CatalogueEndpoints(
-        get_product=wrap("get_product")(get_product),
-        add_product=wrap("add_product")(add_product),
-        list_products=wrap("list_products")(list_products),
-        reserve=wrap("reserve")(reserve),
-        release=wrap("release")(release),
+        get_product=wrap("get_product")(endpoint_of(service.get_product)),
+        add_product=wrap("add_product")(endpoint_of(service.add_product)),
+        list_products=wrap("list_products")(endpoint_of(service.list_products)),
+        reserve=wrap("reserve")(endpoint_of(service.reserve)),
+        release=wrap("release")(endpoint_of(service.release)),
     )
 
 

@@ -1,11 +1,13 @@
 """The operations of the shop as endpoints, and client stubs made of endpoints.
 
 `user_endpoints` turns a service into endpoints; `UserClient` turns endpoints back into a
-service. Between the two may lie a wire: a caller cannot tell, as in Go-kit.
+service. Between the two may lie a wire: a caller cannot tell, as in Go-kit. The users are written
+out, operation by operation; orders and the catalogue say the same with `endpoint_of`.
 """
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Any
 
 from course_lib.endpoint import Endpoint, Middleware, chain
 from course_lib.shop.users import CreateUser, GetUser, ListUsers, UpdateUser, User, UserService
@@ -16,6 +18,15 @@ Wrap = Callable[[str], Middleware]
 def bare(_operation: str) -> Middleware:
     """Wrap an operation in nothing at all."""
     return chain()
+
+
+def endpoint_of(operation: Callable[..., Awaitable[Any]]) -> Endpoint:
+    """An endpoint that calls the operation with the fields of its request, by name."""
+
+    async def endpoint(request: Any) -> Any:
+        return await operation(**vars(request))
+
+    return endpoint
 
 
 @dataclass(frozen=True)

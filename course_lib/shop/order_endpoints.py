@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from course_lib.endpoint import Endpoint
-from course_lib.shop.endpoints import Wrap, bare
+from course_lib.shop.endpoints import Wrap, bare, endpoint_of
 from course_lib.shop.orders import (
     CancelOrder,
     GetOrder,
@@ -27,24 +27,11 @@ class OrderEndpoints:
 
 def order_endpoints(service: OrderService, wrap: Wrap = bare) -> OrderEndpoints:
     """Make endpoints of a service, each inside the middleware made for its name."""
-
-    async def get_order(request: GetOrder) -> Order:
-        return await service.get_order(request.order_id)
-
-    async def place_order(request: PlaceOrder) -> Order:
-        return await service.place_order(request.user_id, request.items)
-
-    async def list_orders(request: ListOrders) -> list[Order]:
-        return await service.list_orders(request.limit, request.after)
-
-    async def cancel_order(request: CancelOrder) -> Order:
-        return await service.cancel_order(request.order_id)
-
     return OrderEndpoints(
-        get_order=wrap("get_order")(get_order),
-        place_order=wrap("place_order")(place_order),
-        list_orders=wrap("list_orders")(list_orders),
-        cancel_order=wrap("cancel_order")(cancel_order),
+        get_order=wrap("get_order")(endpoint_of(service.get_order)),
+        place_order=wrap("place_order")(endpoint_of(service.place_order)),
+        list_orders=wrap("list_orders")(endpoint_of(service.list_orders)),
+        cancel_order=wrap("cancel_order")(endpoint_of(service.cancel_order)),
     )
 
 
