@@ -1,4 +1,7 @@
-"""Going away under load, on real sockets, behind a balancer that asks who is ready."""
+"""Going away: the steps, and SIGTERM in a process of its own under load.
+
+Tests of the same inside this process stand in `tests/lab/test_leaving.py`.
+"""
 
 import asyncio
 import sys
@@ -9,7 +12,6 @@ from typing import Any
 import pytest
 
 from course_lib.balancing import Instance, balance, round_robin
-from course_lib.lab.fleet import Fleet
 from course_lib.lab.http_load import HttpLoad
 from course_lib.lab.load import Result, load
 from course_lib.lab.polled import polled
@@ -21,26 +23,6 @@ from course_lib.telemetry.shutdown import drain_on_sigterm, shut_down
 
 PROBE = Probe(period_seconds=0.1, timeout_seconds=1, failure_threshold=2)
 NOTICE_SECONDS = 0.5
-
-
-async def slow(scope: Any, receive: Any, send: Any) -> None:
-    """Answer after 20 ms."""
-    if scope["type"] != "http":
-        raise NotImplementedError
-    await asyncio.sleep(0.02)
-    await send({"type": "http.response.start", "status": 200, "headers": []})
-    await send({"type": "http.response.body", "body": b"ok"})
-
-
-class Shop:
-    """Three instances; `a` goes away while requests come in through the balancer."""
-
-    def __init__(self) -> None:
-        self.health = {name: Health() for name in "abc"}
-        self.fleet = Fleet(lambda name: self.health[name].around(slow))
-
-    async def loaded_while(self, leaving: Callable[["Shop"], Awaitable[Any]]) -> Result:
-        return await loaded_while(self.fleet.addresses, lambda: leaving(self))
 
 
 async def loaded_while(addresses: dict[str, str], leaving: Callable[[], Awaitable[Any]]) -> Result:
@@ -58,40 +40,8 @@ async def loaded_while(addresses: dict[str, str], leaving: Callable[[], Awaitabl
     return result
 
 
-async def in_order(shop: Shop) -> None:
-    stop = shop.fleet["a"].stop
-    await shut_down(
-        shop.health["a"], lambda: asyncio.to_thread(stop), notice_seconds=NOTICE_SECONDS
-    )
-
-
-async def drained_only(shop: Shop) -> None:
-    await asyncio.to_thread(shop.fleet["a"].stop)
-
-
-async def killed(shop: Shop) -> None:
-    await asyncio.to_thread(shop.fleet["a"].kill)
-
-
 def failed(result: Result) -> int:
     return len(result.calls) - result.outcomes["ok"]
-
-
-@pytest.mark.real_time
-async def test_readiness_down_wait_drain_stop_fails_no_request():
-    with (shop := Shop()).fleet:
-        result = await shop.loaded_while(in_order)
-        assert shop.fleet.state == {"a": "down", "b": "up", "c": "up"}
-    assert len(result.calls) > 300
-    assert failed(result) == 0
-
-
-@pytest.mark.real_time
-@pytest.mark.parametrize("leaving", [drained_only, killed])
-async def test_without_the_wait_the_balancer_still_sends_and_some_fail(leaving):
-    with (shop := Shop()).fleet:
-        result = await shop.loaded_while(leaving)
-    assert failed(result) > 3
 
 
 async def test_the_steps_come_in_order_and_the_wait_is_between_them():

@@ -1,0 +1,54 @@
+"""Instances that leave, and the balancer that asks who is ready."""
+
+import asyncio
+import time
+from typing import Any
+
+import pytest
+
+from course_lib.lab.leaving import Polling, ReadyFleet, ReadyInstance, load_while
+
+pytestmark = pytest.mark.real_time
+
+
+async def slow(scope: Any, receive: Any, send: Any) -> None:
+    """Answer after 20 ms."""
+    if scope["type"] != "http":
+        raise NotImplementedError
+    await asyncio.sleep(0.02)
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b"ok"})
+
+
+async def test_who_leaves_in_order_fails_no_request():
+    result = await load_while(ReadyInstance.left, lambda name: slow)
+    assert len(result.calls) > 300
+    assert set(result.outcomes) == {"ok"}
+
+
+@pytest.mark.parametrize("leaving", [ReadyInstance.stopped, ReadyInstance.killed])
+async def test_without_the_wait_the_balancer_still_sends_and_some_fail(leaving):
+    result = await load_while(leaving, lambda name: slow)
+    assert result.outcomes["Unavailable"] > 3
+
+
+def until(fleet: ReadyFleet, ready: Polling, listed: str, state: str) -> None:
+    give_up_at = time.monotonic() + 5
+    while ("".join(each.id for each in ready()), fleet["a"].state) != (listed, state):
+        assert time.monotonic() < give_up_at, (ready(), fleet.state)
+        time.sleep(0.005)
+
+
+def test_the_balancer_learns_what_becomes_of_an_instance_and_a_new_life_is_ready():
+    with ReadyFleet(lambda name: slow, "ab") as fleet, Polling(fleet.clients()) as ready:
+        a = fleet["a"]
+        until(fleet, ready, "ab", "up")
+        a.acts["not ready"]()
+        until(fleet, ready, "b", "not ready")
+        a.recover()
+        until(fleet, ready, "ab", "up")
+        a.acts["leave"]()
+        assert a.state == "leaving"
+        until(fleet, ready, "b", "down")
+        a.revive()
+        until(fleet, ready, "ab", "up")

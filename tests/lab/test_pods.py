@@ -1,0 +1,39 @@
+"""What probes make of a database's hiccup, in virtual time."""
+
+import pytest
+
+from course_lib.lab import virtual_time
+from course_lib.lab.pods import hiccup, live, mostly_failing
+from course_lib.platform.pod import Pod, Process
+from course_lib.telemetry.health import Health
+from course_lib.telemetry.probes import Probe
+
+
+def run(checks, **options):
+    return virtual_time.run(hiccup(checks, **options))
+
+
+def test_a_liveness_that_asks_the_database_makes_minutes_of_half_a_minute():
+    neither, _ = run(lambda health, database: None)
+    asked, pods = run(lambda health, database: health.liveness("database", database.query))
+    assert mostly_failing(neither) == 0
+    assert mostly_failing(asked) > 70
+    assert all(any(state == "back-off" for *_, state in spans) for spans in pods.values())
+
+
+def test_a_readiness_that_asks_the_database_takes_all_out_at_once_and_restarts_none():
+    result, pods = run(lambda health, database: health.readiness("database", database.query))
+    assert result.outcomes["NoInstances"] > 50
+    assert all("back-off" not in [state for *_, state in spans] for spans in pods.values())
+
+
+def test_it_is_the_same_every_time():
+    one, other = (run(lambda health, database: None, until=120) for _ in range(2))
+    assert one[0].calls == other[0].calls
+    assert one[1] == other[1]
+
+
+@pytest.mark.parametrize(("hang_at", "states"), [(None, {"ready"}), (5, {"ready", "terminating"})])
+async def test_a_pod_lives_and_may_hang(hang_at, states):
+    pod = Pod(lambda: Process(Health()), liveness=Probe())
+    assert {state for *_, state in await live(pod, 50, hang_at=hang_at)} == states
