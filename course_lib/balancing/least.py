@@ -125,7 +125,7 @@ def _prepare(instances: Sequence[Instance]) -> Callable[[], Instance]:
         while not tied.weight:
             del by_load[heappop(loads)]
             tied = by_load[loads[0]]
-        turns, highest, richest = tied.turns + size, 0, [0]
+        turns, highest = tied.turns + size, 0
         best: _Seat | None = None
         for weight, heap in tied.heaps.items():
             while heap:
