@@ -1,11 +1,21 @@
 """Opens the workspace in JupyterLab, or tells where it is open already."""
 
+import json
 import os
 import sys
+from pathlib import Path
 from typing import NoReturn
 from urllib.parse import quote
 
-from course_lib.grading import places, workspace
+from course_lib.grading import places
+from course_lib.grading.progress import write_atomically
+
+_QUIET = {
+    "@jupyterlab/apputils-extension:notification": {
+        "fetchNews": "false",
+        "checkForUpdates": False,
+    }
+}
 
 
 def running_url() -> str | None:
@@ -32,7 +42,7 @@ def _terminal() -> dict[str, list[str]]:
 
 def start(browser: bool, port: int | None) -> NoReturn:
     """Become JupyterLab; it takes the next free port when one is taken, and prints its address."""
-    workspace.quieten_jupyterlab()
+    quieten_jupyterlab()
     options = [
         f"--ServerApp.root_dir={places.workspace()}",
         f"--LabApp.default_url=/lab{first_page()}",
@@ -54,3 +64,15 @@ def start(browser: bool, port: int | None) -> NoReturn:
     os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"  # the kernel is this Python, not one of the user's
     os.chdir(places.workspace())
     os.execv(sys.executable, [sys.executable, "-m", "jupyterlab", *options])
+
+
+def quieten_jupyterlab() -> None:
+    """Turn JupyterLab's prompt for news off; settings somebody made by hand are left alone."""
+    path = Path(sys.prefix) / "share" / "jupyter" / "lab" / "settings" / "overrides.json"
+    if path.exists():
+        return
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, json.dumps(_QUIET, indent=1).encode())
+    except OSError:
+        return  # the prompt is a nuisance, not a failure

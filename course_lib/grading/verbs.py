@@ -10,6 +10,7 @@ from course_lib.grading import (
     notebooks,
     pages,
     places,
+    resetting,
     tasks,
     workspace,
 )
@@ -23,7 +24,7 @@ def lab(asked: argparse.Namespace) -> int:
     if said or asked.lay_only:
         print(said or f"{places.workspace()} is up to date", flush=True)
     if asked.lay_only:
-        workspace.quieten_jupyterlab()
+        jupyter.quieten_jupyterlab()
         return 0
     url = jupyter.running_url()
     if url:
@@ -57,7 +58,7 @@ def reset(asked: argparse.Namespace) -> int:
     task = tasks.find(asked.what)
     if task is None and tasks.lesson_of(asked.what) is None:
         raise unknown(asked.what)
-    kept = workspace.reset_task(task) if task else workspace.reset_lesson(asked.what)
+    kept = resetting.reset_task(task) if task else resetting.reset_lesson(asked.what)
     print(f"{asked.what} is as it was." + (f" Your version is kept in {kept}" if kept else ""))
     print("If the notebook is open in JupyterLab, choose File, Reload Notebook from Disk.")
     return 0

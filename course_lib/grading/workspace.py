@@ -6,25 +6,16 @@ it is put beside it as NAME.new.ipynb. Whatever is replaced is kept in `.backup/
 
 import hashlib
 import json
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from course_lib.grading import notebooks, places
 from course_lib.grading.progress import locked, write_atomically
-from course_lib.grading.tasks import Task
 
 _PARTS = ("notebooks", "exercises")
 _MANIFEST = ".laid.json"
-_QUIET = {
-    "@jupyterlab/apputils-extension:notification": {
-        "fetchNews": "false",
-        "checkForUpdates": False,
-    }
-}
 
 
 class WorkspaceError(Exception):
@@ -147,66 +138,3 @@ def back_up(path: Path) -> Path:
     kept.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(kept, path.read_bytes())
     return kept
-
-
-def reset_lesson(lesson: str) -> Path | None:
-    """Bring a lesson's exercise back as it was; returns where the learner's version is kept."""
-    source = _given(lesson)
-    target = places.workspace() / "exercises" / source.name
-    kept = back_up(target) if target.exists() else None
-    target.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(target, pristine(source))
-    return kept
-
-
-def reset_task(task: Task) -> Path:
-    """Bring one task's cell back as it was; returns where the learner's version is kept."""
-    source = _given(task.lesson)
-    target = places.notebook(places.workspace() / "exercises", task.lesson)
-    if target is None:
-        raise WorkspaceError(
-            f"Lesson {task.lesson} is not in your workspace. `course lab` lays it."
-        )
-    try:
-        book = notebooks.load(target)
-    except notebooks.NotebookUnreadable as error:
-        raise WorkspaceError(f"{error} (`course reset {task.lesson}`)") from error
-    fresh = next(
-        cell for cell in notebooks.load(source)["cells"] if notebooks.task_name(cell) == task.name
-    )
-    fresh["outputs"], fresh["execution_count"] = [], None
-    book["cells"] = list(_replaced(book["cells"], task.name, fresh))
-    kept = back_up(target)
-    write_atomically(target, json.dumps(book, indent=1, ensure_ascii=False).encode() + b"\n")
-    return kept
-
-
-def _replaced(cells: list[Any], name: str, fresh: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    found = False
-    for cell in cells:
-        if notebooks.task_name(cell) != name:
-            yield cell
-        elif not found:
-            found = True
-            yield fresh
-    if not found:
-        yield fresh
-
-
-def _given(lesson: str) -> Path:
-    source = places.notebook(places.root() / "exercises", lesson)
-    if source is None:
-        raise WorkspaceError(f"Lesson {lesson} has no exercise. `course progress` lists them.")
-    return source
-
-
-def quieten_jupyterlab() -> None:
-    """Turn JupyterLab's prompt for news off; settings somebody made by hand are left alone."""
-    path = Path(sys.prefix) / "share" / "jupyter" / "lab" / "settings" / "overrides.json"
-    if path.exists():
-        return
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, json.dumps(_QUIET, indent=1).encode())
-    except OSError:
-        return  # the prompt is a nuisance, not a failure

@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from course_lib.grading import jupyter, places, workspace
+from course_lib.grading import jupyter, places
 from course_lib.grading.cli import main
 
 
@@ -42,9 +42,9 @@ def test_a_second_lab_tells_where_the_first_one_runs(
 
 def test_settings_made_by_hand_are_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(sys, "prefix", str(tmp_path))
-    workspace.quieten_jupyterlab()
+    jupyter.quieten_jupyterlab()
     (path,) = tmp_path.rglob("overrides.json")
     assert '"fetchNews": "false"' in path.read_text()
     path.write_text("{}")
-    workspace.quieten_jupyterlab()
+    jupyter.quieten_jupyterlab()
     assert path.read_text() == "{}"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from course_lib.grading import notebooks, places, tasks, workspace
+from course_lib.grading import notebooks, places, resetting, tasks, workspace
 
 NAME = "exercises/9.1-sample.ipynb"
 
@@ -110,7 +110,7 @@ def test_a_task_is_brought_back_and_the_learners_version_kept(course: Path):
     edit(mine, "%%task double", "%%task dubble")
     task = tasks.find("double")
     assert task is not None
-    kept = workspace.reset_task(task)
+    kept = resetting.reset_task(task)
     assert "dubble" in kept.read_text()
     assert notebooks.read(mine).only("double") == notebooks.read(course / NAME).only("double")
 
@@ -123,7 +123,7 @@ def test_doubled_cells_are_one_again_after_a_reset(course: Path):
     mine.write_text(json.dumps(book))
     task = tasks.find("double")
     assert task is not None
-    workspace.reset_task(task)
+    resetting.reset_task(task)
     assert len(notebooks.read(mine).cells["double"]) == 1
 
 
