@@ -28,11 +28,6 @@ async def well(request):
     return f"hello {request}"
 
 
-async def broken(request):
-    await asyncio.sleep(1)
-    raise Unavailable("nobody answers")
-
-
 async def unknown(request):
     raise NotFound("no user 7")
 
@@ -89,6 +84,14 @@ def test_the_edge_of_the_window(answer):
     expect(rate.rate(9.5), 0.5, "good at 0, bad at 9.5, window 10 s: rate(9.5)", "Not yet old.")
     rate.add(10, True)
     expect(rate.rate(10), 1.0, "good at 0, bad at 9.5 and 10, window 10 s: rate(10)", why)
+
+
+@pytest.mark.task("failure_rate")
+def test_a_busy_window_forgets_nothing_early(answer):
+    """However many results come, those of the window count."""
+    rate = noted(answer, 10, 1, [(n / 100, n >= 500) for n in range(1000)])
+    why = "Only age makes a result old: keep as many as come in `seconds`."
+    expect(rate.rate(9.99), 0.5, "500 good, then 500 bad, all in 10 s: rate(9.99)", why)
 
 
 # probing
@@ -151,12 +154,13 @@ async def test_a_cancelled_probe_gives_its_permit_back(answer):
 
 @pytest.mark.task("probing")
 async def test_failures_are_judged_bad_and_go_on(answer):
-    """A failure judges False, and the caller gets it."""
-    judged = []
-    endpoint = answer.probing(1, judged.append)(broken)
-    with raises(Unavailable, call="a probe that fails", why="Raise the error again."):
-        await endpoint("Ada")
-    expect(judged, [False], "what was judged of a failed probe", "Once, and False.")
+    """A failure or a bug judges False, and the caller gets it."""
+    for error in (Unavailable("nobody answers"), KeyError("name")):
+        judged, kind = [], type(error)
+        endpoint = answer.probing(1, judged.append)(raising(error))
+        with raises(kind, call=f"a probe that raises {kind.__name__}", why="Raise it again."):
+            await endpoint("Ada")
+        expect(judged, [False], f"what was judged of {kind.__name__}", "Once, and False.")
 
 
 @pytest.mark.task("probing")

@@ -7,7 +7,14 @@ from random import Random
 import pytest
 
 from course_lib import context
-from course_lib.errors import CallError, DeadlineExceeded, NotFound, Overloaded, Unavailable
+from course_lib.errors import (
+    CallError,
+    DeadlineExceeded,
+    NotFound,
+    Overloaded,
+    RateLimited,
+    Unavailable,
+)
 from course_lib.grading.checks import ensure, expect, raises
 from course_lib.middleware.timeout import timeout
 
@@ -65,15 +72,23 @@ def test_at_the_cap_they_are_still_spread(answer):
 
 @pytest.mark.task("wait")
 def test_never_more_than_the_cap(answer):
-    """However often it failed, the wait is not longer than the cap."""
-    got = max(waits(answer, 30, cap=5.0))
+    """After many failures the limit is the cap, whatever the base."""
+    got = max(waits(answer, 30, base=0.001, cap=60.0))
     ensure(
-        got <= 5.0,
-        "Take the smaller one of the cap and the doubled base.",
-        call="the longest of 1000 waits, n = 30 and cap=5",
+        got <= 60 and near(got, 60),
+        "Take the smaller one of the cap and the doubled base; let it double until it is there.",
+        call="the longest of 1000 waits, n = 30, base=0.001 and cap=60",
         got=f"{got:.3g}",
-        expected="at most 5",
+        expected="close to 60, and not more",
     )
+
+
+@pytest.mark.task("wait")
+def test_draws_from_the_generator_it_is_given(answer):
+    """The same `rng` gives the same waits."""
+    why = "Draw from `rng`, so that a test can repeat what happened."
+    call = "whether two Randoms of one seed give the same 1000 waits"
+    expect(waits(answer, 3) == waits(answer, 3), True, call, why)
 
 
 @pytest.mark.task("wait")
@@ -95,8 +110,8 @@ def test_a_week_of_failures(answer):
 # Budget
 
 
-def after(answer, failures, successes=0, more_failures=0):
-    budget = answer.Budget(10, 0.5)
+def after(answer, failures, successes=0, more_failures=0, most=10):
+    budget = answer.Budget(most, 0.5)
     for what, times in (("failed", failures), ("succeeded", successes), ("failed", more_failures)):
         for _ in range(times):
             getattr(budget, what)()
@@ -107,7 +122,9 @@ def after(answer, failures, successes=0, more_failures=0):
 def test_a_few_failures_are_retried(answer):
     """At first and after four failures of ten a retry is allowed."""
     got = [after(answer, n) for n in (0, 1, 4)]
-    expect(got, [True] * 3, "Budget(10, 0.5).allows after 0, 1 and 4 failures")
+    why = "`allows` is a property: True while more than half of the tokens are there."
+    expect(got, [True] * 3, "Budget(10, 0.5).allows after 0, 1 and 4 failures", why)
+    expect(after(answer, 2, most=5), True, "Budget(5, 0.5).allows after 2 failures", why)
 
 
 @pytest.mark.task("Budget")
@@ -115,6 +132,8 @@ def test_no_retry_at_half(answer):
     """At exactly half of the tokens there is no retry."""
     why = "There must be more than half of the tokens."
     expect(after(answer, 5), False, "Budget(10, 0.5).allows after 5 failures", why)
+    call = "Budget(5, 0.5).allows, 3 failures, then 1 success: 2.5 tokens"
+    expect(after(answer, 3, 1, most=5), False, call, why)
 
 
 @pytest.mark.task("Budget")
@@ -213,11 +232,13 @@ async def test_an_answer_is_not_asked_again(answer):
 
 @pytest.mark.task("again")
 async def test_believes_a_service_that_says_when(answer):
-    """Overloaded says: come back in five seconds."""
-    inner = Script(Overloaded("busy", retry_after_seconds=5.0))
-    await answer.again(inner, 3, seconds)("Ada")
+    """Overloaded and RateLimited say: come back in five seconds."""
     why = "Add `retry_after_seconds` to the wait, when the error has one."
-    expect(inner.called_at, [0.0, 6.0], "when inner was called, wait(0) = 1, retry after 5", why)
+    for kind, times in {Overloaded: [0.0, 6.0], RateLimited: [6.0, 12.0]}.items():
+        inner = Script(kind("busy", retry_after_seconds=5.0))
+        await answer.again(inner, 3, seconds)("Ada")
+        call = f"when inner was called, wait(0) = 1, {kind.__name__}, retry after 5"
+        expect(inner.called_at, times, call, why)
 
 
 @pytest.mark.task("again")
@@ -312,9 +333,17 @@ async def test_who_may_wait_is_not_refused(answer):
 
 @pytest.mark.task("in_time")
 async def test_a_failure_leaves_the_line(answer):
-    """After a failure the line is as long as it is."""
+    """Who fails, or leaves while waiting, is in line no more."""
     endpoint = answer.in_time(Kitchen("a", "b", "c"), 1)
     await orders(endpoint, None, None, None)
     got = await order(endpoint, "d", 1.5)
     why = "Three have failed and are gone. Count down in `finally`."
     expect(got, ("d is done", 4.0), "a call with 1.5 s left, after three that failed", why)
+    served, waiting = (asyncio.ensure_future(order(endpoint, name, None)) for name in "ef")
+    await asyncio.sleep(0.5)
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
+    got = await order(endpoint, "g", 2.5)
+    why = "Who was cancelled while waiting is gone too. Count down in `finally`."
+    expect(got, ("g is done", 6.0), "one served, one waiting and cancelled, then 2.5 s left", why)
+    await served
