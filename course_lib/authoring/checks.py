@@ -20,6 +20,7 @@ CODE_LINES, MONDAY_LINES = 10, 25
 CELLS, WORDS = range(25, 41), range(800, 1501)
 _FENCE = re.compile(r"^(```|~~~).*?^\1[ \t]*$", re.MULTILINE | re.DOTALL)
 _CODE_SPAN = re.compile(r"`[^`\n]*`")
+_FOLD = re.compile(r"</?(details|summary)>")
 _LINK = re.compile(r"\]\(<?([^)\s>]+)>?[^)]*\)")
 _URL = re.compile(r"https?://[^\s)>\]]+")
 _LOOPBACK = re.compile(r"https?://(127\.0\.0\.1|localhost|\[::1\])([:/]|$)")
@@ -50,7 +51,7 @@ def problems(path: Path) -> list[str]:
 def prose(book: nbformat.NotebookNode) -> str:
     """The markdown of a notebook without code."""
     text = "\n\n".join(cell.source for cell in book.cells if cell.cell_type == "markdown")
-    return _CODE_SPAN.sub("", _FENCE.sub("", text))
+    return _FOLD.sub("", _CODE_SPAN.sub("", _FENCE.sub("", text)))
 
 
 def _code(book: nbformat.NotebookNode) -> Iterator[tuple[int, Any]]:

@@ -7,7 +7,7 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 from course_lib.authoring.__main__ import main
-from course_lib.authoring.checks import problems
+from course_lib.authoring.checks import problems, prose
 from course_lib.authoring.generation import generate, stub
 from course_lib.authoring.normal import dumps, normalise, read, write
 
@@ -56,6 +56,11 @@ def test_what_breaks_the_contract_is_named(tmp_path: Path, changes: dict[str, st
 @pytest.mark.parametrize("prose", ["`x != 1`", "```\nprint('Hi!')\n```", "http://127.0.0.1:1/docs"])
 def test_code_and_loopback_addresses_are_no_offence(tmp_path: Path, prose: str):
     assert found(tmp_path, prose=prose) == []
+
+
+def test_the_tags_of_a_folded_note_are_no_words():
+    note = "<details><summary>Why</summary>\n\nSo.\n\n</details>"
+    assert prose(new_notebook(cells=[new_markdown_cell(note)])).split() == ["Why", "So."]
 
 
 def test_code_on_monday_is_counted_in_fences(tmp_path: Path):
