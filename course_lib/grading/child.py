@@ -20,6 +20,7 @@ from typing import Any
 import pytest
 
 from course_lib.grading import integrity, plugin
+from course_lib.grading.explaining import explain, learners_line
 
 MEMORY_OUT = 86  # exit status of a child that went over its memory
 _DISABLED = (
@@ -71,11 +72,11 @@ def _grade(job: dict[str, Any], send: plugin.Send, tampered: Callable[[], str]) 
         send({"cell": "not started"})
     except BaseException as error:
         tampered()  # puts builtins back
-        line = plugin.learners_line(name, error)
-        if not line and plugin.learners_line("setup", error):
-            line = f"the first cell of the notebook, {plugin.learners_line('setup', error)}"
+        line = learners_line(name, error)
+        if not line and learners_line("setup", error):
+            line = f"the first cell of the notebook, {learners_line('setup', error)}"
         memory = isinstance(error, MemoryError)
-        send({"cell": "memory" if memory else "error", "details": plugin.explain(error, line)})
+        send({"cell": "memory" if memory else "error", "details": explain(error, line)})
         return
     if tampered():
         send({"tampered": tampered()})

@@ -1,0 +1,57 @@
+"""What went wrong in a learner's cell or in a check, as the lines of a card."""
+
+import linecache
+
+from course_lib.grading.checks import CheckFailed
+from course_lib.grading.report import file_name
+
+
+def learners_line(task: str, error: BaseException) -> str:
+    """The line of the learner's cell an error came from, with its number; empty if none."""
+    if isinstance(error, SyntaxError) and error.filename == file_name(task):
+        return f"line {error.lineno}: {(error.text or '').strip()}"
+    line, traceback = "", error.__traceback__
+    while traceback is not None:
+        if traceback.tb_frame.f_code.co_filename == file_name(task):
+            text = linecache.getline(file_name(task), traceback.tb_lineno).strip()
+            line = f"line {traceback.tb_lineno}: {text}"
+        traceback = traceback.tb_next
+    return line
+
+
+def in_words(task: str, error: BaseException) -> tuple[str, list[tuple[str, str]]]:
+    """The outcome of a check that raised, and the lines its card shows."""
+    if isinstance(error, NotImplementedError):
+        return "not started", []
+    if isinstance(error, CheckFailed):
+        return "failed", error.lines()
+    line = learners_line(task, error)
+    if isinstance(error, AssertionError) and not line:
+        return "failed", [("why", str(error) or "the check does not hold")]
+    return "failed", explain(error, line)
+
+
+def explain(error: BaseException, line: str) -> list[tuple[str, str]]:
+    """An exception as lines of a card, with what to do about the common ones."""
+    what = str(error.msg if isinstance(error, SyntaxError) else error)[:600]
+    details = [("raised", f"{type(error).__name__}: {what}" if what else type(error).__name__)]
+    if line:
+        details.append(("in your cell", line))
+    if isinstance(error, RecursionError):
+        advice = "A function calls itself without end. Give it a case in which it stops."
+    elif isinstance(error, EOFError):
+        advice = "Nobody can answer `input()` during grading. Take values as arguments."
+    elif isinstance(error, MemoryError):
+        advice = "The code asked for more memory than a task may use."
+    elif isinstance(error, NameError):
+        advice = (
+            "A task's cell is graded by itself, after the first cell of the notebook. "
+            "Define what it needs inside the cell."
+        )
+    elif isinstance(error, SyntaxError) and "'await'" in what:
+        advice = "Inside a task's cell, `await` stands in an `async def` function."
+    elif isinstance(error, SystemExit):
+        advice = "Return a value instead of leaving with exit()."
+    else:
+        return details
+    return [*details, ("what to do", advice)]
