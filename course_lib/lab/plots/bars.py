@@ -69,6 +69,7 @@ def bars(
 def _draw(axes: Any, series: Mapping[str, Bars], names: Sequence[str], horizontal: bool) -> None:
     """The bars of each series, side by side at each name, with their lengths in numbers."""
     thick = 0.72 / len(series)
+    box = {"boxstyle": "square,pad=0.1", "fc": "white", "ec": "none"}  # no line runs through them
     draw = axes.barh if horizontal else axes.bar
     for i, (label, group) in enumerate(series.items()):
         places = [n + (i - (len(series) - 1) / 2) * thick for n in range(len(names))]
@@ -76,7 +77,8 @@ def _draw(axes: Any, series: Mapping[str, Bars], names: Sequence[str], horizonta
         drawn = draw(places, lengths, thick * 0.92, color=COLOURS[i % 7], label=label)
         for bar in drawn:
             bar.set(hatch=HATCHES[i % 7], edgecolor="white")
-        axes.bar_label(drawn, [rounded(length) for length in lengths], padding=4, fontsize=11)
+        numbers = [rounded(length) for length in lengths]
+        axes.bar_label(drawn, numbers, padding=4, fontsize=11, bbox=box, zorder=4)
 
 
 def _guessed(
