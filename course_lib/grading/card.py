@@ -5,7 +5,6 @@ No script, no request, no time and no address in it: it reads the same on every 
 
 from dataclasses import dataclass
 from html import escape
-from typing import Any
 
 from course_lib.grading.report import Check, Report
 from course_lib.grading.tasks import Task
@@ -93,9 +92,6 @@ class Card:
             f"border-left:.4em solid {colour};padding:.3em 0 .3em 1em;max-width:50em"
             f'">{"".join(parts)}</section>'
         )
-
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
-        return {"text/plain": repr(self), "text/html": self._repr_html_()}
 
 
 def _check(check: Check) -> str:

@@ -62,9 +62,6 @@ class ProgressPage:
             f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>{predicted}</section>"
         )
 
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
-        return {"text/plain": repr(self), "text/html": self._repr_html_()}
-
 
 def _guess(value: Any) -> str:
     return f"{value:.12g}" if isinstance(value, float) else str(value)

@@ -3,8 +3,6 @@
 Plain HTML (`details`), so it needs no kernel, no script, and works with a keyboard.
 """
 
-from typing import Any
-
 from course_lib.grading import tasks
 from course_lib.grading.card import with_code
 from course_lib.grading.tasks import Question
@@ -26,9 +24,6 @@ class Quiz:
     def _repr_html_(self) -> str:
         asked = "".join(_question(n, each) for n, each in enumerate(self.questions, 1))
         return f'<section aria-label="Quiz" style="color:inherit;max-width:50em">{asked}</section>'
-
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
-        return {"text/plain": repr(self), "text/html": self._repr_html_()}
 
 
 def quiz(lesson: str) -> Quiz:

@@ -49,12 +49,12 @@ class Sandbox:
             start_new_session=True,
         )
 
-    def grade(self, task: Task, code: str, setup: str | None = None) -> Report:
+    def grade(self, task: Task, code: str) -> Report:
         """Grade a cell; whatever the cell does, a report comes back. Interrupting stops it."""
         given = notebooks.pristine(task.lesson)
         job = {
             "task": task.name,
-            "setup": given.setup if setup is None else setup,
+            "setup": given.setup,
             "code": code,
             "grader": str(task.grader),
             "timeout_seconds": task.timeout_seconds,
@@ -74,9 +74,8 @@ class Sandbox:
                     f"The grading process broke off ({type(error).__name__}). Run the cell again; "
                     "if that does not help, `course doctor` looks for the cause.",
                 )
-        if report.status == "failed" and code.strip() in map(
-            str.strip, given.cells.get(task.name, [])
-        ):
+        untouched = [cell.strip() for cell in given.cells.get(task.name, [])]
+        if report.status == "failed" and code.strip() in untouched:
             report.status = "not started"
             for check in report.checks:
                 check.outcome, check.details = "not started", []
