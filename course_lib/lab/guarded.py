@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from course_lib.lab.fleet import FleetInstance
+from course_lib.lab.instances import FleetInstance
 from course_lib.middleware.breaker import CircuitBreaker
 
 

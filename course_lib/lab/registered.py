@@ -17,7 +17,8 @@ from course_lib.discovery.consul_registrar_http import ConsulRegistrar
 from course_lib.discovery.endpointer import Factory
 from course_lib.errors import CallError
 from course_lib.lab.diary import Diary
-from course_lib.lab.fleet import Fleet, FleetInstance
+from course_lib.lab.fleet import Fleet
+from course_lib.lab.instances import FleetInstance
 from course_lib.lab.launched import Server, start, stop_together
 
 _FIRST_TRY_SECONDS, _TRY_AGAIN_SECONDS = 1.0, 0.5

@@ -14,7 +14,7 @@ import grpc
 
 from course_lib.endpoint import Endpoint
 from course_lib.errors import Unavailable
-from course_lib.lab.fleet import FleetInstance, GrpcInstance
+from course_lib.lab.instances import FleetInstance, GrpcInstance
 from course_lib.shop.endpoints import UserClient, UserEndpoints, Wrap, bare, user_endpoints
 from course_lib.shop.users import UserService
 from course_lib.shop.users_grpc import add_users, grpc_user_client
