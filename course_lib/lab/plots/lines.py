@@ -38,7 +38,9 @@ def lines(
     axes = canvas.axes
     for i, (name, points) in enumerate(series.items()):
         every = max(1, len(points) // 8)
-        marks = {"marker": MARKERS[i % 7], "markevery": (i % every, every), "markersize": 6}
+        # On steps marks would look like values of their own.
+        marker = None if steps else MARKERS[i % 7]
+        marks = {"marker": marker, "markevery": (i % every, every), "markersize": 6}
         style = {"drawstyle": "steps-post" if steps else None, "linewidth": 2.2, **line_look(i)}
         axes.plot([p[0] for p in points], [p[1] for p in points], label=name, **style, **marks)
     axes.set(xlabel=x, ylabel=y)
