@@ -18,6 +18,8 @@ from typing import Any, NamedTuple, Self
 
 import httpx
 
+from course_lib.lab.series_memory import SeriesMemory
+
 HOW_TO_INSTALL = (
     "Prometheus is not installed: `apt-get install prometheus`, `brew install prometheus`"
 )
@@ -138,6 +140,16 @@ class Prometheus:
             (_labels(series), [(float(at), float(value)) for at, value in series["values"]])
             for series in self._ask(selector, at)
         ]
+
+    def memory(self, *selectors: str, at: float | None = None) -> SeriesMemory:
+        """The raw samples that range selectors find, in a memory of ours, to compute by hand."""
+        memory = SeriesMemory()
+        for selector in selectors:
+            for labels, samples in self.samples(selector, at=at):
+                unnamed = {name: text for name, text in labels.items() if name != "__name__"}
+                for seconds, value in samples:
+                    memory.add(labels["__name__"], unnamed, seconds, value)
+        return memory
 
     def api(self, path: str, **parameters: Any) -> Any:
         """The `data` of `/api/v1/PATH`; raises ValueError with Prometheus's own words."""

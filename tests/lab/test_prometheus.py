@@ -129,6 +129,12 @@ def same_as_ours(prometheus: Prometheus) -> None:
             unnamed = {key: text for key, text in labels.items() if key != "__name__"}
             mine[frozenset(unnamed.items())] = ours(samples, now - 7, now)
         assert mine and mine == pytest.approx(theirs, rel=1e-9)
+    name = "request_duration_seconds"
+    memory = prometheus.memory(f'{name}_bucket{{job="shop"}}[7s]', at=now)
+    (theirs_99,) = prometheus.query(
+        f'histogram_quantile(0.99, sum by (le) (rate({name}_bucket{{job="shop"}}[7s])))', at=now
+    )
+    assert memory.quantile(0.99, name, now - 7, now) == pytest.approx(theirs_99.value, rel=1e-9)
 
 
 async def same_pages(prometheus: Prometheus, url: str) -> None:
