@@ -1,13 +1,11 @@
 """From JSON, path and query to request dataclasses, with errors that name the field.
 
-The converters are prepared once for each type. Text (path, query) is parsed, JSON is taken
-as it is: "7" is not a number there. Leaves out: dates, enums, unions other than `X | None`.
+The converters are prepared once for each type. Leaves out: dates, enums, unions other than
+`X | None`.
 """
 
 import dataclasses
 import json
-import math
-import re
 import types
 import typing
 from collections.abc import Callable, Mapping
@@ -16,20 +14,7 @@ from typing import Any
 import orjson
 
 from course_lib.errors import InvalidRequest
-
-Convert = Callable[[Any, str], Any]
-"""Takes a value and the name of its field; returns the value as the type wants it."""
-
-_INTEGER = re.compile(r"-?[0-9]{1,19}")  # what may fit; int() of thousands of digits is slow
-_DIGITS = re.compile(r"-?[0-9]+")
-_WHOLE = "an integer of at most 64 bits"
-_BOOLEANS = {"true": True, "false": False}
-
-
-def refuse(field: str, wanted: str, got: Any) -> typing.NoReturn:
-    """Raise InvalidRequest in the one form that all decoders use."""
-    shown = json.dumps(got, ensure_ascii=False, default=repr)
-    raise InvalidRequest(f"{field}: must be {wanted}, got {shown[:40]}")
+from course_lib.transport.values import FROM_JSON, FROM_TEXT, Convert, refuse
 
 
 def parse_json(body: bytes) -> Any:
@@ -45,8 +30,8 @@ def parse_json(body: bytes) -> Any:
 def json_converter(wanted: Any, *, ignore_unknown: bool = False) -> Convert:
     """A converter from parsed JSON; `ignore_unknown` lets a newer server send more fields."""
     origin, arguments = typing.get_origin(wanted), typing.get_args(wanted)
-    if wanted in _JSON:
-        return _JSON[wanted]
+    if wanted in FROM_JSON:
+        return FROM_JSON[wanted]
     if dataclasses.is_dataclass(wanted) and isinstance(wanted, type):
         return _object(wanted, ignore_unknown)
     if origin in (list, tuple):
@@ -61,9 +46,9 @@ def text_converter(wanted: Any) -> Convert:
     """A converter from the text of a path or a query."""
     if typing.get_origin(wanted) in (types.UnionType, typing.Union):
         wanted = next(a for a in typing.get_args(wanted) if a is not types.NoneType)
-    if wanted not in _TEXT:
+    if wanted not in FROM_TEXT:
         raise TypeError(f"{wanted!r} cannot stand in a path or a query")
-    return _TEXT[wanted]
+    return FROM_TEXT[wanted]
 
 
 def fields_of(
@@ -129,54 +114,6 @@ def _optional(convert_some: Convert) -> Convert:
     return lambda value, field: None if value is None else convert_some(value, field)
 
 
-def _integer(value: Any, field: str) -> int:
-    if type(value) is not int:
-        refuse(field, "an integer", value)
-    if not -(2**63) <= value < 2**63:
-        refuse(field, _WHOLE, value)
-    return value
-
-
-def _number(value: Any, field: str) -> float:
-    if type(value) not in (int, float) or not math.isfinite(value):
-        refuse(field, "a number", value)
-    return float(value)
-
-
-def _string(value: Any, field: str) -> str:
-    if type(value) is not str:
-        refuse(field, "a string", value)
-    return value
-
-
-def _boolean(value: Any, field: str) -> bool:
-    if type(value) is not bool:
-        refuse(field, "true or false", value)
-    return value
-
-
-def _text_integer(text: str, field: str) -> int:
-    if not _INTEGER.fullmatch(text):
-        refuse(field, _WHOLE if _DIGITS.fullmatch(text) else "an integer", text)
-    return _integer(int(text), field)
-
-
-def _text_number(text: str, field: str) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        number = math.nan
-    if not math.isfinite(number):
-        refuse(field, "a number", text)
-    return number
-
-
-def _text_boolean(text: str, field: str) -> bool:
-    if text not in _BOOLEANS:
-        refuse(field, "true or false", text)
-    return _BOOLEANS[text]
-
-
 def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     value = dict(pairs)
     if len(value) < len(pairs):
@@ -184,18 +121,3 @@ def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         twice = next(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
         raise InvalidRequest(f"{twice[:40]}: given twice")
     return value
-
-
-_JSON: dict[Any, Convert] = {
-    int: _integer,
-    float: _number,
-    str: _string,
-    bool: _boolean,
-    Any: lambda value, field: value,
-}
-_TEXT: dict[Any, Convert] = {
-    int: _text_integer,
-    float: _text_number,
-    str: _string,
-    bool: _text_boolean,
-}
