@@ -8,17 +8,16 @@ import atexit
 import grp
 import http.client
 import os
-import random
 import re
 import shutil
-import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Collection
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+
+from course_lib.lab.ports import free_addresses as free_addresses
 
 _CONFIGURATION = """
 {user}daemon off; master_process off; pid nginx.pid; error_log stderr warn;
@@ -41,25 +40,7 @@ http {{
 {backends}
 }}
 """
-_BY_CHANCE = random.SystemRandom()
 _BACKEND = '  server {{ listen {0}; return 200 "{0}"; }}\n'
-
-
-def free_addresses(count: int, *, but: Collection[str] = ()) -> list[str]:
-    """Return so many addresses "127.0.0.1:PORT" on which nobody listens just now, none in `but`.
-
-    They lie below the ports that systems hand out by themselves, so nobody gets one by chance.
-    """
-    found: set[str] = set()
-    while len(found) < count:
-        port = _BY_CHANCE.randrange(20_000, 32_000)
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-        found |= {f"127.0.0.1:{port}"} - set(but)
-    return sorted(found)
 
 
 def _user() -> str:

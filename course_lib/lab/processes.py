@@ -1,6 +1,6 @@
 """Services as processes of their own: start, stop, kill, pause and revive them.
 
-A process tells its address in the line that uvicorn writes when it is ready. It ends with its
+A process says that it is ready in the line that uvicorn writes then. It ends with its
 parent; where there is `setpriv` (Linux) also when the parent is killed. Leaves out: starting
 again by itself what has died; that is the work of systemd or Kubernetes.
 """
@@ -8,7 +8,6 @@ again by itself what has died; that is the work of systemd or Kubernetes.
 import asyncio
 import atexit
 import os
-import re
 import shutil
 import signal
 import subprocess
@@ -17,11 +16,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
+from course_lib.lab.ports import free_addresses
 from course_lib.lab.process_log import ProcessLog
 
 READY_SECONDS, DRAIN_SECONDS = 20.0, 2.0
-
-_READY = re.compile(rb"http://(127\.0\.0\.1:\d+)\s")
 
 _running: dict[str, "Process"] = {}
 
@@ -44,19 +42,20 @@ class Process:
     ) -> None:
         if name in _running:
             _running[name].kill()
-        self.name, self.address = name, ""
+        taken = {process.address for process in _running.values()}
+        self.name, self.address = name, free_addresses(1, but=taken)[0]
         self._command, self._folder = command, folder
         self._environment = {**os.environ, "PYTHONUNBUFFERED": "1", **(environment or {})}
         self._log = ProcessLog()
-        self._spawn(port=0)
+        self._spawn()
 
-    def _spawn(self, port: int) -> None:
+    def _spawn(self) -> None:
         self._paused = self._ready = False
         self._log.new_life()
         self._child = subprocess.Popen(
             [*_dies_with_us(), *self._command],
             cwd=self._folder,
-            env={**self._environment, "PORT": str(port)},
+            env={**self._environment, "PORT": self.address.rpartition(":")[2]},
             stdin=subprocess.DEVNULL,
             stdout=self._log.fileno(),
             stderr=self._log.fileno(),
@@ -122,7 +121,7 @@ class Process:
     def revive(self) -> None:
         """Start it again at its address if it is down; returns before it is ready."""
         if self.state == "down":
-            self._spawn(port=int(self.address.rpartition(":")[2] or 0))
+            self._spawn()
 
     async def restart(self) -> None:
         """Stop it and start it again, as a deployment does, while the event loop goes on."""
@@ -158,8 +157,8 @@ class Process:
         raise RuntimeError(f"{self.name} did not start: {last_words}")
 
     def _is_ready(self) -> bool:
-        if not self._ready and (found := _READY.search(self._log.this_life())):
-            self.address, self._ready = found[1].decode(), True
+        if not self._ready:
+            self._ready = f"http://{self.address} ".encode() in self._log.this_life()
         return self._ready
 
     def _ask_to_end(self) -> None:

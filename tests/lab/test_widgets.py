@@ -92,7 +92,7 @@ async def test_without_a_front_end_twenty_frames_run_and_the_panel_ends():
     clerks, traffic = shop()
     panel = await control_panel(clerks, traffic.call, rate=50)
     assert len(panel.traffic.samples) == FRAMES_WITHOUT_FRONT_END
-    assert panel.traffic.outcomes["ok"] > 50
+    assert panel.traffic.outcomes["ok"] > 0.5 * 50 * panel.traffic.seconds > 20
     assert "stopped" in panel.controls.status.value
     assert (
         repr(panel)

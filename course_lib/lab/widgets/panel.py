@@ -22,7 +22,7 @@ from course_lib.lab.traffic import FRAME_SECONDS, Instance, Traffic
 from course_lib.lab.widgets.controls import Call, Controls
 
 FRAMES_WITHOUT_FRONT_END = 20
-FRAME_SECONDS_WITHOUT_FRONT_END = 0.1
+FRAME_SECONDS_WITHOUT_FRONT_END = 0.05
 IDLE_MINUTES = 10
 
 _active: "Panel | None" = None
