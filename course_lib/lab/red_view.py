@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from course_lib.lab.plots import Picture, dashboard
 from course_lib.lab.scraper import Scraper, Target
+from course_lib.lab.series_memory import SeriesMemory
 
 Chart = dict[str, deque[tuple[float, float]]]
 
@@ -26,7 +27,8 @@ class RedView:
         failures: tuple[str, ...] = ("Internal", "Unavailable", "DeadlineExceeded", "Overloaded"),
         title: str = "RED: rate, errors, duration",
     ) -> None:
-        self.scraper = Scraper(targets, interval_seconds=interval_seconds)
+        memory = SeriesMemory(keep_seconds=2 * window_seconds)  # so that asking stays quick
+        self.scraper = Scraper(targets, interval_seconds=interval_seconds, memory=memory)
         self._window, self._failures, self._title = window_seconds, failures, title
         self._scraping: asyncio.Task[None] | None = None
         self._began = 0.0

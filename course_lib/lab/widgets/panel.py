@@ -100,7 +100,9 @@ class Panel:
         self._free = asyncio.Event()
         self._strips: deque[dict[str, str]] = deque(maxlen=traffic.samples.maxlen)
         draw = view.draw if view else self._draw
-        self.figure = LiveFigure(draw, text=f"{title}: a live figure.", frames_per_second=2.5)
+        self.figure = LiveFigure(
+            draw, text=f"{title}: a live figure.", frames_per_second=2.0 if view else 2.5
+        )
 
     def show(self) -> None:
         """Put controls and figure into the output of the running cell."""
