@@ -59,11 +59,11 @@ def read_query(params: Sequence[tuple[str, str]]) -> tuple[Query, int]:
 
 
 def trace_view(trace: Trace) -> dict[str, Any]:
-    """A trace as Jaeger shows it."""
+    """A trace as Jaeger shows it, parents before their children."""
     keys: dict[bytes, str] = {}
     processes: dict[str, Any] = {}
     spans = []
-    for span in trace.spans:
+    for _, span in trace.walk():
         view = _process(span.process)
         key = keys.setdefault(orjson.dumps(view), f"p{len(keys) + 1}")
         processes[key] = view

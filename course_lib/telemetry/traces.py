@@ -52,14 +52,28 @@ class Collector(Protocol):
     def ingest(self, body: bytes) -> int: ...
 
 
-def in_process(collector: Collector) -> Export:
-    """Hand each span to a collector in this process, as the bytes OTLP would send; no thread."""
-    from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
+class in_process:  # reads as a verb: Spans("users", export=in_process(collector))
+    """Hands spans to a collector in this process, as the bytes OTLP would send; no thread.
 
-    def export(span: ReadableSpan) -> None:
-        collector.ingest(encode_spans([span]).SerializeToString())
+    Each at once, or `batch_spans` together; `flush` hands over the rest.
+    """
 
-    return export
+    def __init__(self, collector: Collector, batch_spans: int = 1) -> None:
+        from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
+
+        self._collector, self._batch_spans, self._encode = collector, batch_spans, encode_spans
+        self._waiting: list[ReadableSpan] = []
+
+    def __call__(self, span: ReadableSpan) -> None:
+        """Take a finished span."""
+        self._waiting.append(span)
+        if len(self._waiting) >= self._batch_spans:
+            self.flush()
+
+    def flush(self) -> None:
+        """Hand over what waits."""
+        batch, self._waiting = self._waiting, []
+        self._collector.ingest(self._encode(batch).SerializeToString())
 
 
 class Spans:

@@ -1,0 +1,74 @@
+"""Traces as pictures: one as a waterfall, and the newest one live under a control panel."""
+
+import asyncio
+from typing import Any
+
+from course_lib.lab.plots import Picture, Step, waterfall
+from course_lib.stand_ins import OtlpCollector
+from course_lib.stand_ins.otlp_spans import Span, Trace
+from course_lib.stand_ins.otlp_store import Query
+from course_lib.telemetry.traces import Reporter
+
+
+def draw(trace: Trace, *, title: str, guess: Any = None, steady: bool = True) -> Picture:
+    """A trace as a waterfall, in milliseconds since its first span began."""
+    return waterfall(_steps(trace), title=title, guess=guess, steady=steady)
+
+
+def own_seconds(trace: Trace) -> dict[str, float]:
+    """By step, the time in which none of its children ran; in seconds, the longest first."""
+    own: dict[str, float] = {}
+    for span in trace.spans:
+        children = [s for s in trace.spans if s.parent_id == span.span_id]
+        own[_name(span)] = own.get(_name(span), 0.0) + _uncovered(span, children)
+    return dict(sorted(own.items(), key=lambda item: -item[1]))
+
+
+class NewestTrace:
+    """The newest whole trace in the collector, and what the reporter has to say."""
+
+    def __init__(self, collector: OtlpCollector, reporter: Reporter, service: str) -> None:
+        self._collector, self._reporter, self._service = collector, reporter, service
+        self._newest: Trace | None = None
+
+    async def frame(self) -> None:
+        """Look for a newer one."""
+        for trace in self._collector.find(Query(self._service), limit=5):
+            if trace.whole:
+                self._newest = trace
+                return
+
+    def draw(self) -> Picture:
+        """The waterfall; the counts of the reporter stand in its title."""
+        told = self._reporter
+        title = f"Newest trace. Spans sent {told.sent:,}, failed {told.failed:,}, "
+        title += f"dropped {told.dropped:,}"
+        steps = _steps(self._newest) if self._newest else [Step("no trace has come yet", 0, 1)]
+        return waterfall(steps, title=title)
+
+    async def stop(self) -> None:
+        """Send what waits, and end the reporter's thread."""
+        await asyncio.to_thread(self._reporter.close)  # it may wait for a collector that hangs
+
+
+def _name(span: Span) -> str:
+    return f"{span.service}: {span.name}"
+
+
+def _steps(trace: Trace) -> list[Step]:
+    began = trace.start
+    return [
+        Step(_name(span), (span.start - began) / 1e6, (span.end - began) / 1e6, depth)
+        for depth, span in trace.walk()
+    ]
+
+
+def _uncovered(span: Span, children: list[Span]) -> float:
+    """The seconds of a span that none of its children covers, also where they overlap."""
+    covered, reached = 0, span.start
+    for child in sorted(children, key=lambda child: child.start):
+        start, end = max(child.start, reached), min(child.end, span.end)
+        if end > start:
+            covered += end - start
+            reached = end
+    return (span.end - span.start - covered) / 1e9
