@@ -12,7 +12,7 @@ WINDOW_SECONDS = 30
 
 
 class LogView:
-    """Calls a second by outcome, as logged, above the lines that wait and that were dropped.
+    """Calls a second by instance, as logged, above the lines that wait and that were dropped.
 
     It starts the shippers with its first frame and closes them when the panel ends. What the
     store does not know yet is not drawn.
@@ -46,7 +46,7 @@ class LogView:
             return {}
         end = int(time.time())
         start = max(int(self._began), end - WINDOW_SECONDS - 1)
-        told = self._store.over_time(step=1, by="outcome", event="call", start=start, end=end)
+        told = self._store.over_time(step=1, by="instance", event="call", start=start, end=end)
         counts = {name: dict(points) for name, points in told.items()}
         return {
             name: [(at - self._began, by_second.get(at, 0)) for at in range(start, end)]
