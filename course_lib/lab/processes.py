@@ -43,7 +43,8 @@ class Process:
         if name in _running:
             _running[name].kill()
         taken = {process.address for process in _running.values()}
-        self.name, self.address = name, free_addresses(1, but=taken)[0]
+        self.name = name
+        self.address: str = free_addresses(1, but=taken)[0]
         self._command, self._folder = command, folder
         self._environment = {**os.environ, "PYTHONUNBUFFERED": "1", **(environment or {})}
         self._log = ProcessLog()

@@ -8,7 +8,7 @@ nothing.
 import argparse
 from pathlib import Path
 
-from tests.bench import balancing, http_peers, in_process, learner, logs, traces
+from tests.bench import balancing, http_peers, in_process, learner, logs, telemetry, traces
 from tests.bench.report import plot, table
 
 FOLDER = Path(__file__).parents[2] / "build" / "bench"
@@ -22,6 +22,7 @@ def main() -> int:
     options = parser.parse_args()
     rounds, seconds = (3, 0.5) if options.quick else (9, 1.5)
     rows = http_peers.run(FOLDER, rounds, seconds, only_check=options.check)
+    rows += telemetry.run(FOLDER, rounds, seconds, only_check=options.check)
     if options.check:
         print("The peers answer, log and count alike.")
         return 0

@@ -35,7 +35,7 @@ from course_lib.middleware.instrumenting import instrumenting
 from course_lib.middleware.logging import logging
 from course_lib.middleware.rate_limit import TokenBucket, erroring
 from course_lib.middleware.timeout import deadline
-from course_lib.middleware.tracing import tracing
+from course_lib.middleware.tracing import Spans, tracing
 from course_lib.shop.endpoints import user_endpoints
 from course_lib.shop.users import with_demo_users
 from course_lib.shop.users_http import user_routes
@@ -49,15 +49,15 @@ PASSWORDS = {"ada": "lovelace"}
 RATE, CAPACITY, SECONDS = 1_000_000, 1000, 5.0
 
 
-def course(log_file: Any) -> FastAPI:
-    """The full chain, in the order of the course."""
+def course(log_file: Any, spans: Spans | None = None) -> FastAPI:
+    """The full chain, in the order of the course; with `spans` each call is one."""
     registry = CollectorRegistry()
     observe = Red(registry, "users").observe
     log = json_logger("users", "a", log_file)
 
     def wrap(operation: str) -> Middleware:
         return chain(
-            tracing(),
+            tracing(spans, operation=operation),
             instrumenting(observe, operation=operation),
             logging(log, operation=operation),
             deadline(SECONDS),
@@ -101,11 +101,18 @@ def usual(log_file: Any) -> FastAPI:
     app = plain(log_file)
     for middleware in (Bulkhead, RateLimit, Authentication, Deadline, Logging, Tracing):
         app.add_middleware(middleware)
+    log_as_json(log_file, structlog.contextvars.merge_contextvars)
+    count_calls(app)
+    return app
+
+
+def log_as_json(log_file: Any, *first: Any) -> None:
+    """As structlog's page on performance says; `first` are the first processors."""
     structlog.configure(
         cache_logger_on_first_use=True,
         wrapper_class=structlog.make_filtering_bound_logger("info"),
         processors=[
-            structlog.contextvars.merge_contextvars,
+            *first,
             structlog.processors.add_log_level,
             structlog.processors.format_exc_info,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
@@ -113,10 +120,13 @@ def usual(log_file: Any) -> FastAPI:
         ],
         logger_factory=structlog.BytesLoggerFactory(file=log_file),
     )
+
+
+def count_calls(app: FastAPI) -> None:
+    """As the README of prometheus-fastapi-instrumentator says."""
     registry = CollectorRegistry()
     instrumentator = Instrumentator(registry=registry, excluded_handlers=["/metrics"])
     instrumentator.add(red(registry)).instrument(app).expose(app)
-    return app
 
 
 def red(registry: CollectorRegistry) -> Any:
@@ -167,9 +177,12 @@ class Logging(BaseHTTPMiddleware):
             operation="get_user",
             outcome=response.headers.get("x-error", "ok"),
             seconds=round(time.perf_counter() - started, 6),
-            caller=getattr(request.state, "caller", None),
+            caller=self.caller(request),
         )
         return response
+
+    def caller(self, request: Request) -> str | None:
+        return getattr(request.state, "caller", None)
 
 
 class Deadline(BaseHTTPMiddleware):

@@ -62,13 +62,13 @@ class Peer:
 
 
 @contextmanager
-def serving(name: str, folder: Path) -> Iterator[Peer]:
+def serving(name: str, folder: Path, cpu: int = 0, **environment: str) -> Iterator[Peer]:
     """A peer as long as the block runs."""
     log_path = folder / f"{name}.log"
     log_path.write_bytes(b"")
-    command = [sys.executable, "-m", "tests.bench.server", name, str(log_path), "0"]
-    pipe = subprocess.PIPE
-    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as process:
+    command = [sys.executable, "-m", "tests.bench.server", name, str(log_path), str(cpu)]
+    pipe, env = subprocess.PIPE, {**os.environ, **environment}
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, env=env) as process:
         try:
             yield Peer(name, process, log_path)
         finally:
@@ -118,10 +118,10 @@ class Caller(asyncio.Protocol):
             self.transport.write(self.request)  # type: ignore[attr-defined]
 
 
-async def drive(port: int, seconds: float) -> float:
+async def drive(port: int, seconds: float, headers: dict[str, str] = HEADERS) -> float:
     """Answers a second over kept-alive connections, each with one request at a time."""
     loop = asyncio.get_running_loop()
-    lines = [f"{name}: {value}" for name, value in {"host": "bench", **HEADERS}.items()]
+    lines = [f"{name}: {value}" for name, value in {"host": "bench", **headers}.items()]
     request = "\r\n".join(["GET /users/1 HTTP/1.1", *lines, "", ""]).encode()
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(request)
@@ -149,30 +149,56 @@ def run(folder: Path, rounds: int, seconds: float, only_check: bool = False) -> 
         check(*peers)
         if only_check:
             return []
-        allowed = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else {0}
-        if len(allowed) > 1:
-            os.sched_setaffinity(0, allowed - {0})
-        try:
-            return _measure(peers, rounds, seconds)
-        finally:
-            if len(allowed) > 1:
-                os.sched_setaffinity(0, allowed)
+        return measure(peers, rounds, seconds, {"plain": 1.0, "usual": 5.0})
 
 
-def _measure(peers: list[Peer], rounds: int, seconds: float) -> list[Row]:
+@contextmanager
+def away_from_the_servers() -> Iterator[None]:
+    """Keep this process off the core that the servers run on, where the system lets us."""
+    allowed = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else {0}
+    if len(allowed) == 1:
+        yield
+        return
+    os.sched_setaffinity(0, allowed - {0})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, allowed)
+
+
+def measure(
+    peers: list[Peer],
+    rounds: int,
+    seconds: float,
+    targets: dict[str, float],
+    headers: dict[str, str] = HEADERS,
+) -> list[Row]:
+    """Rates, CPU time, and how many times the rate of each in `targets` the first peer has."""
+    with away_from_the_servers():
+        return _measure(peers, rounds, seconds, targets, headers)
+
+
+def _measure(
+    peers: list[Peer],
+    rounds: int,
+    seconds: float,
+    targets: dict[str, float],
+    headers: dict[str, str],
+) -> list[Row]:
     rates: dict[str, list[float]] = {peer.name: [] for peer in peers}
     cpu: dict[str, list[float]] = {peer.name: [] for peer in peers}
     for peer in peers:
-        uvloop.run(drive(peer.port, 0.3))
+        uvloop.run(drive(peer.port, 0.3, headers))
     for _ in range(rounds):
         for peer in peers:
             before = peer.cpu_seconds
-            rates[peer.name].append(uvloop.run(drive(peer.port, seconds)))
+            rates[peer.name].append(uvloop.run(drive(peer.port, seconds, headers)))
             used = peer.cpu_seconds - before
             cpu[peer.name].append(1e6 * used / (rates[peer.name][-1] * seconds))
     rows = [Row(f"GET /users/1, {name}", runs, "requests/s") for name, runs in rates.items()]
     rows += [Row(f"CPU a request, {name}", runs, "us") for name, runs in cpu.items()]
-    for name, target in (("plain", 1.0), ("usual", 5.0)):
-        ratios = [a / b for a, b in zip(rates["course"], rates[name], strict=True)]
-        rows.append(Row(f"full chain / {name}", ratios, "times", target))
+    first = peers[0].name
+    for name, target in targets.items():
+        ratios = [a / b for a, b in zip(rates[first], rates[name], strict=True)]
+        rows.append(Row(f"{first} / {name}", ratios, "times", target))
     return rows

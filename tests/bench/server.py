@@ -9,9 +9,11 @@ import os
 import socket
 import sys
 import threading
+from collections.abc import Callable
+from typing import Any
 
 import uvicorn
-from fastapi import FastAPI
+from starlette.types import ASGIApp
 
 from tests.bench.apps import APPS
 
@@ -20,10 +22,18 @@ def main(name: str, log_path: str, cpu: str) -> None:
     with contextlib.suppress(AttributeError, OSError):
         os.sched_setaffinity(0, {int(cpu)})
     with open(log_path, "ab", buffering=0) as log_file:  # a system call a line for everybody
-        serve(APPS[name](log_file))
+        serve(app_named(name)(log_file))
 
 
-def serve(app: FastAPI) -> None:
+def app_named(name: str) -> Callable[[Any], ASGIApp]:
+    if name in APPS:
+        return APPS[name]
+    from tests.bench import telemetry_apps  # OpenTelemetry, which the others do without
+
+    return telemetry_apps.APPS[name]
+
+
+def serve(app: ASGIApp) -> None:
     config = uvicorn.Config(
         app,
         loop="uvloop",
