@@ -66,7 +66,7 @@ class Progress:
         """Record one attempt; a task that once passed stays passed."""
 
         def change(data: Data) -> None:
-            entry = data["tasks"].setdefault(task, {"attempts": 0, "passed": None, "hints": 0})
+            entry = _entry(data, task)
             entry["attempts"] += 1
             if passed and not entry["passed"]:
                 entry["passed"] = datetime.now(UTC).isoformat(timespec="seconds")
@@ -79,8 +79,7 @@ class Progress:
 
         def change(data: Data) -> None:
             nonlocal before
-            new = {"attempts": 0, "passed": None, "hints": 0}
-            entry = data["tasks"].setdefault(task.name, new)
+            entry = _entry(data, task.name)
             before = entry["hints"]
             entry["hints"] = min(before + 1, len(hints))
 
@@ -94,6 +93,10 @@ class Progress:
     def passed(self) -> set[str]:
         """The names of the tasks that passed at least once."""
         return {name for name, entry in self.read()["tasks"].items() if entry.get("passed")}
+
+
+def _entry(data: Data, task: str) -> dict[str, Any]:
+    return data["tasks"].setdefault(task, {"attempts": 0, "passed": None, "hints": 0})
 
 
 @contextmanager

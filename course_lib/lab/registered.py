@@ -1,6 +1,6 @@
-"""A fleet that registers itself with a Consul agent, and a client that watches it.
+"""A fleet that registers itself with a Consul agent; `watching` is the client's side.
 
-Both live on the lab's loop, so heartbeats go on while a cell runs, and end with the server they
+It lives on the lab's loop, so heartbeats go on while a cell runs, and end with the server they
 belong to. A kill ends an instance and its heartbeats without a word; a stop deregisters first.
 """
 
@@ -9,17 +9,16 @@ import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import httpx
-
-from course_lib.discovery import Endpointer, Event, Instance
-from course_lib.discovery.consul_http import ConsulInstancer, consul_client
+from course_lib.discovery.consul_http import consul_client
 from course_lib.discovery.consul_registrar_http import ConsulRegistrar
-from course_lib.discovery.endpointer import Factory
 from course_lib.errors import CallError
 from course_lib.lab.diary import Diary
 from course_lib.lab.fleet import Fleet
 from course_lib.lab.instances import FleetInstance
 from course_lib.lab.launched import Server, start, stop_together
+from course_lib.lab.watching import Seen, Watch
+
+__all__ = ["Diary", "RegisteredFleet", "Seen", "Watch"]
 
 _FIRST_TRY_SECONDS, _TRY_AGAIN_SECONDS = 1.0, 0.5
 
@@ -129,71 +128,3 @@ class RegisteredFleet(Fleet):
         """Deregister all instances, then stop them, all at the same time."""
         stop_together(instance._registration for instance in self._instances.values())
         super().stop()
-
-
-class Watch(Server):
-    """What a client knows of a service: call it for the instances it would choose from.
-
-    `factory` connects an instance, `options` are those of `ConsulInstancer`. Who comes and goes
-    is noted in `diary`, in a row such as "a, for the client".
-    """
-
-    def __init__(
-        self,
-        consul: str,
-        service: str,
-        factory: Factory,
-        diary: Diary | None = None,
-        **options: Any,
-    ) -> None:
-        super().__init__(f"watch of {service}")
-        self._consul, self._service, self._options = consul, service, options
-        self._factory, self._diary = factory, diary or Diary()
-        self._known: set[str] = set()
-        start(self, f"watch of {service}", 0)
-
-    def __call__(self) -> Sequence[Instance]:
-        """The instances the client knows; the same tuple until they change."""
-        return self._endpointer()
-
-    async def _start(self, port: int) -> None:
-        self._client: httpx.AsyncClient = consul_client(self._consul)
-        self._instancer = ConsulInstancer(self._client, self._service, **self._options)
-        self._endpointer = Endpointer(self._instancer, self._factory)
-        self._instancer.register(self._note)
-        await self._endpointer.heard()
-
-    async def _stop(self, drain_seconds: float) -> None:
-        await self._kill()
-
-    async def _kill(self) -> None:
-        self._instancer.stop()
-        await self._client.aclose()
-
-    def _note(self, event: Event) -> None:
-        if event.error is None:
-            there = {each.id for each in event.instances}
-            self._known |= there
-            for name in self._known:
-                self._diary.note(f"{name}, for the client", "listed" if name in there else "gone")
-
-
-class Seen:
-    """An instance as a control panel shows it: its state, and whether the client lists it."""
-
-    def __init__(self, instance: Any, watch: Watch) -> None:
-        self._instance, self._watch = instance, watch
-
-    @property
-    def state(self) -> str:
-        """Such as "down, listed"."""
-        listed = any(each.id == self._instance.name for each in self._watch())
-        return f"{self._instance.state}, {'listed' if listed else 'gone'}"
-
-    def revive(self) -> None:
-        """Be up and as fast as before."""
-        self._instance.recover()
-        self._instance.revive()
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._instance, name)
