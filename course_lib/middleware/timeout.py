@@ -18,11 +18,11 @@ def timeout(seconds: float) -> Middleware:
 
     def wrap(inner: Endpoint) -> Endpoint:
         async def endpoint(request: Any) -> Any:
-            instant = asyncio.get_running_loop().time() + seconds
-            travelling = context.deadline.get()
+            loop = asyncio.get_running_loop()
+            instant, travelling = loop.time() + seconds, context.deadline.get()
             if travelling is not None and travelling <= instant:
-                return await _until(travelling, inner, request, "the deadline passed")
-            return await _until(instant, inner, request, f"no answer within {seconds:g} s")
+                return await _until(travelling, loop, inner, request, "the deadline passed")
+            return await _until(instant, loop, inner, request, f"no answer within {seconds:g} s")
 
         return endpoint
 
@@ -37,21 +37,22 @@ def deadline(default_seconds: float | None = None) -> Middleware:
 
     def wrap(inner: Endpoint) -> Endpoint:
         async def endpoint(request: Any) -> Any:
-            instant = context.deadline.get()
+            loop, instant = asyncio.get_running_loop(), context.deadline.get()
             if instant is None:
                 if default_seconds is None:
                     return await inner(request)
-                instant = asyncio.get_running_loop().time() + default_seconds
-            return await _until(instant, inner, request, "the deadline passed")
+                instant = loop.time() + default_seconds
+            return await _until(instant, loop, inner, request, "the deadline passed")
 
         return endpoint
 
     return wrap
 
 
-async def _until(instant: float, inner: Endpoint, request: Any, why: str) -> Any:
+async def _until(
+    instant: float, loop: asyncio.AbstractEventLoop, inner: Endpoint, request: Any, why: str
+) -> Any:
     """Do what `asyncio.timeout_at(instant)` does, in a third of the time."""
-    loop = asyncio.get_running_loop()
     late = loop.time() - instant
     if late >= 0:
         raise DeadlineExceeded(f"the deadline passed {late:.3f} s before the call began")

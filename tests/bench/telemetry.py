@@ -28,7 +28,7 @@ from course_lib.shop.endpoints import user_endpoints
 from course_lib.shop.users import GetUser, with_demo_users
 from course_lib.telemetry.logs import json_logger
 from course_lib.telemetry.metrics import Red
-from course_lib.telemetry.traces import Spans, ratio, to_collector
+from course_lib.telemetry.traces import Reporter, Spans, ratio, to_collector
 from tests.bench.http_peers import HEADERS, Peer, measure, sample_names, serving
 from tests.bench.report import Row
 
@@ -37,9 +37,9 @@ CREDENTIALS = {"authorization": HEADERS["authorization"]}
 EVERY_SECOND = {"OTEL_BSP_SCHEDULE_DELAY": "1000"}  # as often as the course's reporter
 
 
-def chains(log_file: BinaryIO, collector_url: str) -> dict[str, Middleware]:
-    """The chains to compare: what guards a call, what observes it, and all of it."""
-    spans = Spans("users", instance="a", export=to_collector(collector_url), sampler=ratio(SHARE))
+def chains(log_file: BinaryIO, reporter: Reporter) -> dict[str, Middleware]:
+    """The chains to compare: what observes a call one by one, and all that the course has."""
+    spans = Spans("users", instance="a", export=reporter, sampler=ratio(SHARE))
     log, red = json_logger("users", "a", log_file), Red(CollectorRegistry(), "users")
     parts = {
         "traces": tracing(spans, operation="get_user"),
@@ -57,7 +57,8 @@ def chains(log_file: BinaryIO, collector_url: str) -> dict[str, Middleware]:
 
 
 def in_process(rounds: int, collector_url: str, calls: int = 5_000) -> list[Row]:
-    """Microseconds a call beyond the bare endpoint."""
+    """Microseconds a call beyond the bare endpoint, until its spans have been sent."""
+    reporter = to_collector(collector_url)
     bare = user_endpoints(with_demo_users()).get_user
 
     async def once(endpoint: Endpoint) -> float:
@@ -65,15 +66,19 @@ def in_process(rounds: int, collector_url: str, calls: int = 5_000) -> list[Row]
         started = time.process_time()
         for _ in range(calls):
             await endpoint(GetUser(1))
+            await asyncio.sleep(0)  # a turn of the loop for each call, as in a server
+        reporter.flush()
         return 1e6 * (time.process_time() - started) / calls
 
     with open(os.devnull, "ab", buffering=0) as log_file:
-        wraps = chains(log_file, collector_url)
+        wraps = chains(log_file, reporter)
         runs: dict[str, list[float]] = {name: [] for name in wraps}
         for _ in range(rounds):
             for name, wrap in wraps.items():
                 added = asyncio.run(once(wrap(bare))) - asyncio.run(once(bare))
                 runs[name].append(added)
+    reporter.close()
+    assert not reporter.dropped + reporter.failed
     targets = {"full chain": 20.0}
     return [
         Row(f"beyond the bare endpoint: {name}", each, "us/call", targets.get(name), at_least=False)
