@@ -19,6 +19,7 @@ from course_lib.telemetry.metrics import parse
 Target = str | Callable[[], Awaitable[bytes]]
 
 _PLAIN_HTTP = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # made once; httpx would make it every time
+_LONGEST_LINE = 16_000
 _HEADERS = {"accept": "text/plain;version=0.0.4", "accept-encoding": "identity"}
 
 
@@ -93,11 +94,10 @@ class Scraper:
     async def _read(self, instance: str) -> dict[Key, float]:
         target = self.targets[instance]
         body = await (self._get(target) if isinstance(target, str) else target())
-        self._check(body)
+        self._check_size(body)
+        self._check_lines(body)
         found: dict[Key, float] = {}
         for line, (name, labels, value) in enumerate(parse(body.decode()), start=1):
-            if line > self._most_lines:
-                raise ValueError(f"more than {self._most_lines} samples")
             if line % 200 == 0:
                 await asyncio.sleep(0)  # reading is work: let others have their turn
             renamed = {
@@ -118,9 +118,17 @@ class Scraper:
                     raise ValueError(f"the page answers HTTP {answer.status_code}")
                 async for chunk in answer.aiter_raw():
                     body += chunk
-                    self._check(body)
+                    self._check_size(body)
         return bytes(body)
 
-    def _check(self, body: bytes | bytearray) -> None:
+    def _check_size(self, body: bytes | bytearray) -> None:
         if len(body) > self._most_bytes:
             raise ValueError(f"the page is longer than {self._most_bytes} bytes")
+
+    def _check_lines(self, body: bytes) -> None:
+        """What takes the parser long would hold up everybody."""
+        lines = body.split(b"\n")
+        if len(lines) > self._most_lines:
+            raise ValueError(f"the page has more than {self._most_lines} lines")
+        if max(map(len, lines)) > _LONGEST_LINE:
+            raise ValueError(f"a line is longer than {_LONGEST_LINE} bytes")

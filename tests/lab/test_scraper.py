@@ -77,6 +77,7 @@ async def test_bad_targets_are_reported_and_disturb_no_other():
         "refuses": refuse,
         "babbles": saying("# x\n" * 300_000),
         "talks": saying("x_total 1\n" * 25_000),
+        "rambles": saying('x{y="' + '\\"' * 400_000 + '"} 1\n'),
         "malformed": saying("<html>sorry</html>"),
         "half": saying("a_total 1\nb_total"),
         "latin": not_utf8,
@@ -90,7 +91,8 @@ async def test_bad_targets_are_reported_and_disturb_no_other():
     assert scraper.problems["hangs"] == scraper.problems["drips"] == "no page within 10 s"
     assert scraper.problems["refuses"] == "nobody listens"
     assert scraper.problems["babbles"] == "the page is longer than 1000000 bytes"
-    assert scraper.problems["talks"] == "more than 20000 samples"
+    assert scraper.problems["talks"] == "the page has more than 20000 lines"
+    assert scraper.problems["rambles"] == "a line is longer than 16000 bytes"
     assert "<html>sorry</html>" in scraper.problems["malformed"]
     assert not scraper.memory.select("a_total"), "half a page is no page"
 

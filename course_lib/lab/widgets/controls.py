@@ -14,7 +14,7 @@ import ipywidgets
 from course_lib.lab.traffic import Instance, Traffic
 
 _MARKS = {"up": "●", "starting": "○", "slow": "◐", "paused": "◌", "down": "✕"}
-_MARKS |= {"cut": "✂", "parted": "✂"}
+_MARKS |= {"cut": "✂", "parted": "✂", "failing": "◔"}
 
 Call = Callable[[], Awaitable[Any]]
 
