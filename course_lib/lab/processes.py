@@ -8,7 +8,6 @@ again by itself what has died; that is the work of systemd or Kubernetes.
 import asyncio
 import atexit
 import os
-import shutil
 import signal
 import subprocess
 import time
@@ -18,6 +17,7 @@ from typing import Self
 
 from course_lib.lab.ports import free_addresses
 from course_lib.lab.process_log import ProcessLog
+from course_lib.lab.server_process import dies_with_us
 
 READY_SECONDS, DRAIN_SECONDS = 20.0, 2.0
 
@@ -54,7 +54,7 @@ class Process:
         self._paused = self._ready = False
         self._log.new_life()
         self._child = subprocess.Popen(
-            [*_dies_with_us(), *self._command],
+            [*dies_with_us(), *self._command],
             cwd=self._folder,
             env={**self._environment, "PORT": self.address.rpartition(":")[2]},
             stdin=subprocess.DEVNULL,
@@ -185,10 +185,6 @@ def stop_all() -> None:
     """Kill whatever still runs."""
     for process in list(_running.values()):
         process.kill()
-
-
-def _dies_with_us() -> list[str]:
-    return ["setpriv", "--pdeathsig", "KILL", "--"] if shutil.which("setpriv") else []
 
 
 atexit.register(stop_all)

@@ -1,24 +1,22 @@
 """The real Prometheus as a child process: it scrapes what it is told, and is asked by PromQL.
 
-It listens on a free port of 127.0.0.1, keeps its data in a temporary folder, and is gone with its
-parent. Its first sample takes five seconds, whatever the interval. promtool comes with it.
+It listens on a free port of 127.0.0.1. Its first sample takes five seconds, whatever the interval.
+promtool comes with it.
 """
 
 import asyncio
-import atexit
 import json
 import re
 import shutil
 import subprocess
-import tempfile
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 import httpx
 
 from course_lib.lab.series_memory import SeriesMemory
+from course_lib.lab.server_process import ServerProcess
 
 HOW_TO_INSTALL = (
     "Prometheus is not installed: `apt-get install prometheus`, `brew install prometheus`"
@@ -26,9 +24,6 @@ HOW_TO_INSTALL = (
 
 _LISTENING = re.compile(r'msg="Listening on".* address="?(127\.0\.0\.1:\d+)')
 _READY = "Server is ready to receive web requests"
-_STARTING_SECONDS = 20.0
-
-_running: list["Prometheus"] = []
 
 
 class Value(NamedTuple):
@@ -55,11 +50,13 @@ def promtool(*arguments: str | Path) -> str:
     return said
 
 
-class Prometheus:
+class Prometheus(ServerProcess):
     """Scrapes `targets` (addresses, by job) every `interval_seconds`; a new one replaces it.
 
     `rules` are files of recording and alerting rules. Raises RuntimeError when it cannot start.
     """
+
+    _latest: "Prometheus | None" = None
 
     def __init__(
         self,
@@ -70,11 +67,12 @@ class Prometheus:
     ) -> None:
         if not installed():
             raise RuntimeError(HOW_TO_INSTALL)
-        for earlier in list(_running):
-            earlier.stop()
+        if Prometheus._latest is not None:
+            Prometheus._latest.stop()
+        super().__init__("Prometheus")
+        Prometheus._latest, self.url = self, ""
+        self._client = httpx.Client(timeout=10, trust_env=False)
         interval = f"{round(interval_seconds * 1000)}ms"
-        self._folder = Path(tempfile.mkdtemp(prefix="prometheus-"))
-        self._log = self._folder / "log"
         configuration = {
             "global": {
                 "scrape_interval": interval,
@@ -87,40 +85,26 @@ class Prometheus:
                 for job, addresses in targets.items()
             ],
         }
-        file = self._folder / "prometheus.yml"
+        file = self.folder / "prometheus.yml"
         file.write_text(json.dumps(configuration))  # every JSON text is a YAML text
         command: list[str | Path] = [
             "prometheus",
             f"--config.file={file}",
-            f"--storage.tsdb.path={self._folder / 'data'}",
+            f"--storage.tsdb.path={self.folder / 'data'}",
             "--web.listen-address=127.0.0.1:0",
             "--enable-feature=exemplar-storage",
         ]
-        guard = ["setpriv", "--pdeathsig", "KILL", "--"] if shutil.which("setpriv") else []
-        with self._log.open("wb") as log:
-            self._process = subprocess.Popen(
-                [*guard, *command],
-                cwd=self._folder,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
-        _running.append(self)
-        self._client = httpx.Client(timeout=10, trust_env=False)
-        self.url = f"http://{self._wait_until_ready()}"
+        self._start(command, self._is_ready)
 
-    def _wait_until_ready(self) -> str:
-        give_up_at = time.monotonic() + _STARTING_SECONDS
-        while self._process.poll() is None and time.monotonic() < give_up_at:
-            said = self._log.read_text(errors="replace")
-            if _READY in said and (found := _LISTENING.search(said)):
-                return found[1]
-            time.sleep(0.01)
-        said = self._log.read_text(errors="replace")
-        self.stop()
-        errors = "\n".join(line for line in said.splitlines() if "level=error" in line)
-        raise RuntimeError(f"Prometheus did not start: {errors or said[-500:]}")
+    def _is_ready(self) -> bool:
+        said = self.log
+        if _READY in said and (found := _LISTENING.search(said)):
+            self.url = f"http://{found[1]}"
+        return bool(self.url)
+
+    def _last_words(self) -> str:
+        errors = "\n".join(line for line in self.log.splitlines() if "level=error" in line)
+        return errors or super()._last_words()
 
     def query(self, expression: str, *, at: float | None = None) -> list[Value]:
         """What a PromQL expression gives now, or `at` seconds since 1970, series by series.
@@ -171,32 +155,9 @@ class Prometheus:
 
     def stop(self) -> None:
         """End it and remove its folder; a second time does nothing."""
-        if self in _running:
-            _running.remove(self)
-        self._process.kill()
-        self._process.wait()
-        if hasattr(self, "_client"):
-            self._client.close()
-        shutil.rmtree(self._folder, ignore_errors=True)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
-
-    def __repr__(self) -> str:
-        return f"<Prometheus: {'up' if self._process.poll() is None else 'down'}>"
-
-
-def stop_all() -> None:
-    """End whatever still runs."""
-    for prometheus in list(_running):
-        prometheus.stop()
+        self._client.close()
+        super().stop()
 
 
 def _labels(series: Any) -> dict[str, str]:
     return dict(series["metric"])
-
-
-atexit.register(stop_all)

@@ -19,9 +19,10 @@ def test_it_chooses_and_is_gone_after_stop() -> None:
     one, other = free_addresses(2)
     with Nginx(f"upstream shop {{ server {one}; server {other}; }}") as nginx:
         assert [nginx.choose("shop") for _ in range(3)] == [one, other, one]
-        process, folder = nginx._process, Path(nginx._folder)
+        folder = nginx.folder
+        assert nginx.pid is not None
         assert folder.exists()
-    assert process.poll() is not None and not folder.exists()
+    assert nginx.pid is None and not folder.exists()
     nginx.stop()
 
 
@@ -35,7 +36,7 @@ def test_it_dies_with_a_parent_that_is_killed() -> None:
     code = (
         "from course_lib.lab.nginx import Nginx, free_addresses\n"
         "nginx = Nginx(f'upstream x {{ server {free_addresses(1)[0]}; }}')\n"
-        "print(nginx._process.pid, nginx._folder, flush=True)\n"
+        "print(nginx.pid, nginx.folder, flush=True)\n"
         "input()\n"
     )
     parent = subprocess.Popen(

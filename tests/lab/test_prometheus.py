@@ -208,7 +208,7 @@ def test_it_says_why_it_cannot_start_and_leaves_nothing(tmp_path: Path):
     with pytest.raises(RuntimeError, match=r"did not start: [\s\S]*parse error"):
         Prometheus({}, rules=[rules])
     with Prometheus({}) as prometheus, pytest.raises(ValueError, match="parse error"):
-        folder = prometheus._folder
+        folder = prometheus.folder
         prometheus.query("rate(")
     assert not folder.exists()
 
@@ -226,7 +226,7 @@ def test_it_dies_with_a_parent_that_is_killed():
     code = (
         "from course_lib.lab.prometheus import Prometheus\n"
         "prometheus = Prometheus({})\n"
-        "print(prometheus._process.pid, prometheus._folder, flush=True)\n"
+        "print(prometheus.pid, prometheus.folder, flush=True)\n"
         "input()\n"
     )
     parent: Any = subprocess.Popen(
