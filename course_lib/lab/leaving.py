@@ -18,24 +18,25 @@ from course_lib.lab.http_load import HttpLoad
 from course_lib.lab.launched import Server, start
 from course_lib.lab.load import Result, load
 from course_lib.lab.polled import Discover, polled
-from course_lib.telemetry.health import Health
+from course_lib.telemetry.health import PAGES, Health
 from course_lib.telemetry.probe_http import http_get
 from course_lib.telemetry.probes import Probe
 from course_lib.telemetry.shutdown import shut_down
 
 POLL = Probe(period_seconds=0.1, timeout_seconds=1.0, failure_threshold=2)
-NOTICE_SECONDS = 0.5
 
 
 class ReadyInstance(FleetInstance):
     """One instance with health pages; each life has a `health` of its own."""
 
-    def __init__(self, name: str, app: Any, server_name: str) -> None:
+    def __init__(self, name: str, app: Any, server_name: str, notice_seconds: float) -> None:
         self.health, self._behind, self._database_away = Health(), app, False
+        self._asked, self._notice_seconds = 0, notice_seconds
         super().__init__(name, self._front, server_name)
         self._begin()
 
     async def _front(self, scope: Any, receive: Any, send: Any) -> None:
+        self._asked += scope["type"] == "http" and scope["path"] in PAGES
         await self.health.around(self._behind)(scope, receive, send)
 
     def _begin(self) -> None:
@@ -45,16 +46,31 @@ class ReadyInstance(FleetInstance):
 
     @property
     def state(self) -> str:
-        """Such as "up", or "leaving" when it still serves and wants nothing new."""
+        """Such as "up", or "draining" when it still serves and wants nothing new."""
         state = super().state
         if state == "up" and self.health.draining:
-            return "leaving"
+            return "draining"
         return "not ready" if state == "up" and self._database_away else state
+
+    @property
+    def strip(self) -> str:
+        """The same, for a strip under the panel's lines."""
+        return self.state
+
+    @property
+    def served(self) -> int:
+        """How many requests it has answered; who asks for its health does not count."""
+        return super().served - self._asked
 
     @property
     def acts(self) -> Mapping[str, Callable[[], None]]:
         """What a control panel offers for it besides the usual."""
-        return {"stop": self.stop, "leave": self.leave, "not ready": self.lose_database}
+        return {
+            "stop": self.stop,
+            "leave": self.leave,
+            "hang": self.pause,
+            "not ready": self.lose_database,
+        }
 
     def lose_database(self) -> None:
         """Fail the readiness check until it is revived."""
@@ -63,7 +79,7 @@ class ReadyInstance(FleetInstance):
     def leave(self) -> None:
         """Go away in order, and return before it is done."""
         self.health.drain()
-        stopping = threading.Timer(NOTICE_SECONDS, self.stop)
+        stopping = threading.Timer(self._notice_seconds, self.stop)
         stopping.daemon = True
         stopping.start()
 
@@ -77,7 +93,7 @@ class ReadyInstance(FleetInstance):
 
     async def left(self) -> None:
         """Go away in order: not ready, wait, drain, stop."""
-        await shut_down(self.health, self.stopped, notice_seconds=NOTICE_SECONDS)
+        await shut_down(self.health, self.stopped, notice_seconds=self._notice_seconds)
 
     def recover(self) -> None:
         """Be as fast as before, and have the database back."""
@@ -85,7 +101,8 @@ class ReadyInstance(FleetInstance):
         self._database_away = False
 
     def revive(self) -> None:
-        """Start a new life if it is down."""
+        """Have the database back, and start a new life if it is down."""
+        self._database_away = False
         if self.state == "down":
             self._begin()
         super().revive()
@@ -100,9 +117,10 @@ class ReadyFleet(Fleet):
         names: Sequence[str] = ("a", "b", "c"),
         *,
         name: str = "fleet",
+        notice_seconds: float = 0.5,
     ) -> None:
         self._instances: dict[str, Any] = {
-            n: ReadyInstance(n, make_app(n), f"{name}-{n}") for n in names
+            n: ReadyInstance(n, make_app(n), f"{name}-{n}", notice_seconds) for n in names
         }
 
     def clients(self) -> tuple[Instance, ...]:

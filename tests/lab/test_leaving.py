@@ -45,10 +45,19 @@ def test_the_balancer_learns_what_becomes_of_an_instance_and_a_new_life_is_ready
         until(fleet, ready, "ab", "up")
         a.acts["not ready"]()
         until(fleet, ready, "b", "not ready")
-        a.recover()
+        a.revive()
         until(fleet, ready, "ab", "up")
         a.acts["leave"]()
-        assert a.state == "leaving"
+        assert a.state == "draining"
         until(fleet, ready, "b", "down")
         a.revive()
         until(fleet, ready, "ab", "up")
+
+
+async def test_who_asks_for_its_health_is_not_counted_as_served():
+    with ReadyFleet(lambda name: slow, "a") as fleet, Polling(fleet.clients()) as ready:
+        client: Any = ready()[0].endpoint
+        await client("/")
+        await client("/readyz")
+        assert fleet.served == {"a": 1}
+        await client.aclose()
