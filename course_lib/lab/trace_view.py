@@ -58,7 +58,12 @@ def _name(span: Span) -> str:
 def _steps(trace: Trace) -> list[Step]:
     began = trace.start
     return [
-        Step(_name(span), (span.start - began) / 1e6, (span.end - began) / 1e6, depth)
+        Step(
+            _name(span) + ", failed" * span.failed,
+            (span.start - began) / 1e6,
+            (span.end - began) / 1e6,
+            depth,
+        )
         for depth, span in trace.walk()
     ]
 
