@@ -14,8 +14,6 @@ from course_lib.lab.plots.lines import spread
 EVERY_KIND: dict[str, Callable[[], plots.Picture]] = {
     "bars": lambda: plots.bars({"a": 20, "b": 31.234}, title="By name", unit="p95 (ms)", guess=12),
     "lines": lambda: plots.lines({"a": [(0, 1), (1, 2)]}, title="Over time", y="requests/s"),
-    "latencies": lambda: plots.latencies({"a": [0.01] * 99 + [0.2]}, title="Latency", guess=12),
-    "histogram": lambda: plots.histogram([1, 2, 2, 3], title="How often", x="latency (ms)"),
     "timeline": lambda: plots.timeline({"c": [(0, 5, "closed"), (5, 9, "open")]}, title="States"),
     "waterfall": lambda: plots.waterfall([("client", 0, 9), ("service", 2, 5, 1)], title="One"),
     "onion": lambda: plots.onion(["logging", "limit"], "endpoint", title="The onion"),
@@ -48,7 +46,6 @@ def test_the_words_state_title_axis_guess_and_rounded_values():
         "Your guess: 12 ms.",
         "a 20, b 31.2.",
     ]
-    assert "a: p50 10 ms, p95 10 ms, p99 10 ms." in str(EVERY_KIND["latencies"]())
     assert "closed from 0 to 5, open from 5 to 9" in str(EVERY_KIND["timeline"]())
     assert "client -> users, client -> orders, users -> database" in str(EVERY_KIND["flow"]())
 

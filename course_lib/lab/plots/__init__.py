@@ -9,7 +9,6 @@ from course_lib.lab.plots.bars import bars
 from course_lib.lab.plots.canvas import Picture
 from course_lib.lab.plots.dashboard import dashboard
 from course_lib.lab.plots.diagrams import flow, onion
-from course_lib.lab.plots.distributions import histogram, latencies
 from course_lib.lab.plots.grids import heat, panels
 from course_lib.lab.plots.lines import lines
 from course_lib.lab.plots.live import LiveFigure
@@ -26,8 +25,6 @@ __all__ = [
     "dashboard",
     "flow",
     "heat",
-    "histogram",
-    "latencies",
     "lines",
     "onion",
     "panels",
