@@ -25,6 +25,7 @@ STATES = {
     **dict.fromkeys(("open", "down", "killed", "error", "failed", "critical"), _BAD),
     **dict.fromkeys(("half_open", "slow", "draining", "warning", "waiting", "some fail"), _BETWEEN),
     **dict.fromkeys(("paused", "stopped", "unknown", "cut"), _STILL),
+    **{"quiet": _GOOD, "pending": _BETWEEN, "firing": _BAD},  # an alert
     **{"starting": _BEGINNING, "not ready": _BAD, "terminating": _BETWEEN, "back-off": _STILL},
 }
 
