@@ -8,13 +8,12 @@ import asyncio
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Self
 from urllib.parse import urlsplit
 
 from course_lib.context import remaining_seconds
 from course_lib.errors import DeadlineExceeded, Unavailable
 from course_lib.lab.http_connection import Connection, HttpResponse
-from course_lib.lab.load import Result, load
 from course_lib.transport.codes import error_from, retry_after_seconds
 
 
@@ -156,24 +155,6 @@ class HttpLoad:
 
     async def __aexit__(self, *_: object) -> None:
         await self.aclose()
-
-
-async def http_load(
-    url: str,
-    path: str = "/",
-    *,
-    connections: int = 16,
-    headers: Mapping[str, str] | None = None,
-    **options: Any,
-) -> Result:
-    """Load one path of a service; `options` are those of `load`. Closes what it opened."""
-    async with HttpLoad(url, connections=connections, headers=headers) as client:
-        return await load(client, request=path, **options)
-
-
-def fast_http(url: str, **options: Any) -> HttpLoad:
-    """The quick client as an endpoint; `options` are those of `HttpLoad`."""
-    return HttpLoad(url, **options)
 
 
 def _error(response: HttpResponse) -> Exception:

@@ -12,8 +12,9 @@ from fastapi.responses import JSONResponse
 
 from course_lib import context
 from course_lib.errors import DeadlineExceeded, NotFound, RateLimited, Unavailable
-from course_lib.lab.http_load import HttpLoad, HttpRequest, fast_http, http_load
+from course_lib.lab.http_load import HttpLoad, HttpRequest
 from course_lib.lab.launch import Server, run_on_lab, serve
+from course_lib.lab.load import Result, load
 from tests.lab.apps import App
 
 pytestmark = pytest.mark.real_time
@@ -50,7 +51,7 @@ async def test_a_path_is_a_get_and_headers_are_sent(server: Server):
 
 
 async def test_a_body_is_sent_as_json(server: Server):
-    async with fast_http(server.url) as client:
+    async with HttpLoad(server.url) as client:
         response = await client(HttpRequest("/users", "POST", b'{"name": "Ada"}'))
         assert response.json() == {"got": {"name": "Ada"}, "type": "application/json"}
 
@@ -119,12 +120,15 @@ async def test_a_cancelled_wait_does_not_lose_a_turn():
             assert (await first).body == (await waiting[1]).body == b"ok"
 
 
+async def user_1(server: Server, connections: int = 16, **how: Any) -> Result:
+    async with HttpLoad(server.url, connections=connections) as client:
+        return await load(client, request="/users/1", **how)
+
+
 def test_a_whole_load_on_the_lab_loop(server: Server):
-    closed = run_on_lab(http_load(server.url, "/users/1", requests=200, at_once=16))
+    closed = run_on_lab(user_1(server, requests=200, at_once=16))
     assert repr(closed) == "200 calls, 200 ok"
-    opened = run_on_lab(
-        http_load(server.url, "/users/1", rate=500, seconds=0.2, rng=Random(1), connections=64)
-    )
+    opened = run_on_lab(user_1(server, connections=64, rate=500, seconds=0.2, rng=Random(1)))
     assert opened.outcomes == {"ok": len(opened.calls)}
     assert server.served == 200 + len(opened.calls)
 
@@ -132,7 +136,7 @@ def test_a_whole_load_on_the_lab_loop(server: Server):
 def test_it_drives_a_fastapi_service_in_this_process_fast_enough(server: Server):
     def per_cpu_second() -> float:
         began = time.process_time()
-        run_on_lab(http_load(server.url, "/users/1", requests=1500, at_once=16))
+        run_on_lab(user_1(server, requests=1500, at_once=16))
         return 1500 / (time.process_time() - began)
 
     # Client and service together; counted in processor time, which a busy machine does not bend

@@ -8,7 +8,7 @@ import pytest
 from course_lib.lab.ailing import Ailing, Anew
 from course_lib.lab.faults import Faults
 from course_lib.lab.fleet import Fleet
-from course_lib.lab.http_load import fast_http
+from course_lib.lab.http_load import HttpLoad
 from course_lib.lab.load import load
 from course_lib.lab.plots import dashboard
 from course_lib.lab.red_view import RedView
@@ -97,7 +97,7 @@ async def test_an_ailing_instance_measures_its_own_illness_and_begins_anew():
         assert (ill.state, set(ill.acts)) == ("up", {"fail"})
         ill.slow_down(0.06)
         assert ill.state == "slow"
-        async with fast_http(ill.url) as call:
+        async with HttpLoad(ill.url) as call:
             await load(call, requests=3, request="/users/1")
             ill.fail()
             assert ill.state == "failing"

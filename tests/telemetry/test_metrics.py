@@ -9,7 +9,7 @@ from starlette.applications import Starlette
 from starlette.responses import Response
 
 from course_lib import context
-from course_lib.lab.http_load import fast_http
+from course_lib.lab.http_load import HttpLoad
 from course_lib.lab.launch import serve
 from course_lib.lab.load import load
 from course_lib.telemetry.metrics import CollectorRegistry, Red, exposition, metrics_app, parse
@@ -182,7 +182,7 @@ async def test_scrapers_that_never_read_their_page_slow_no_request():
         scrapers = [await asyncio.open_connection(host, int(port)) for _ in range(5)]
         for _, writer in scrapers:
             writer.write(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
-        async with fast_http(server.url) as call:
+        async with HttpLoad(server.url) as call:
             result = await load(call, request="/", requests=200, at_once=4)
         for _, writer in scrapers:
             writer.transport.abort()
