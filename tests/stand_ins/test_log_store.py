@@ -2,6 +2,7 @@
 
 import json
 import sqlite3
+import threading
 
 import pytest
 from hypothesis import given, settings
@@ -164,6 +165,38 @@ def test_a_database_that_fails_in_the_middle_leaves_nothing_of_the_batch(monkeyp
     assert len(store) == len(store.search()) == 1
     store.ingest([line(4, service="orders")])
     assert [found.labels["service"] for found in store.search()] == ["orders", "users"]
+
+
+def test_a_search_goes_on_while_a_batch_fails_and_others_write(monkeypatch):
+    store = store_of(*[line(n % 60, n=n) for n in range(1500)])
+    slices = store._table.slices([1], 0, 2**62, newest_first=True, terms=[])
+    found = len(next(slices))
+    monkeypatch.setattr(log_table.log_words, "document", lambda *_: object())
+    with pytest.raises(sqlite3.Error):
+        store.ingest([line(1)])
+    monkeypatch.undo()
+    store.ingest([line(59, n=-1)])
+    assert found + sum(map(len, slices)) in (1500, 1501)
+
+
+def test_threads_may_write_and_search_at_once():
+    store, errors = LogStore(), []
+
+    def work(number: int) -> None:
+        try:
+            for n in range(30):
+                store.ingest([line(n, service=f"s{number}", n=n)] * 10)
+                store.count(n=n, by="service")
+        except Exception as error:  # shown by the test
+            errors.append(error)
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not errors
+    assert store.count(by="service") == {f"s{number}": 300 for number in range(4)}
 
 
 def test_a_file_keeps_what_was_stored(tmp_path):
