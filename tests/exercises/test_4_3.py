@@ -185,7 +185,7 @@ async def test_only_text_travels(answer):
 def only_text(value):
     if isinstance(value, dict):
         return all(only_text(part) for pair in value.items() for part in pair)
-    if isinstance(value, list | tuple) and not hasattr(value, "__dataclass_fields__"):
+    if isinstance(value, list | tuple) and not hasattr(value, "_fields"):
         return all(map(only_text, value))
     return value is None or isinstance(value, str | int | float | bytes)
 
