@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from course_lib.lab.faults import Faults
-from course_lib.lab.fleet import FleetInstance
+from course_lib.lab.instances import FleetInstance, Shown
 
 
 class Anew:
@@ -20,11 +20,12 @@ class Anew:
         await self._app(scope, receive, send)
 
 
-class Ailing:
+class Ailing(Shown):
     """An instance whose operations, and not its door, are slow or fail: its panel's buttons."""
 
     def __init__(self, instance: FleetInstance, faults: Faults) -> None:
-        self._instance, self._faults = instance, faults
+        super().__init__(instance)
+        self._faults = faults
 
     @property
     def state(self) -> str:
@@ -51,11 +52,3 @@ class Ailing:
     def recover(self) -> None:
         """Be well again."""
         self._faults.heal()
-
-    def revive(self) -> None:
-        """Be well again, and up."""
-        self.recover()
-        self._instance.revive()
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._instance, name)

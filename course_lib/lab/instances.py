@@ -136,3 +136,18 @@ class GrpcInstance(FleetInstance):
         """Let every call take `seconds` longer."""
         super().slow_down(seconds)
         self.server.delay_seconds = seconds
+
+
+class Shown:
+    """An instance as a control panel shows it; what this does not say, the instance says."""
+
+    def __init__(self, instance: FleetInstance) -> None:
+        self._instance = instance
+
+    def revive(self) -> None:
+        """Undo whatever was done to it."""
+        self.recover()
+        self._instance.revive()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._instance, name)

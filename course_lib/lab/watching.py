@@ -9,6 +9,7 @@ from course_lib.discovery import Endpointer, Event, Instance
 from course_lib.discovery.consul_http import ConsulInstancer, consul_client
 from course_lib.discovery.endpointer import Factory
 from course_lib.lab.diary import Diary
+from course_lib.lab.instances import FleetInstance, Shown
 from course_lib.lab.launched import Server, start
 
 
@@ -59,22 +60,15 @@ class Watch(Server):
                 self._diary.note(f"{name}, for the client", "listed" if name in there else "gone")
 
 
-class Seen:
+class Seen(Shown):
     """An instance as a control panel shows it: its state, and whether the client lists it."""
 
-    def __init__(self, instance: Any, watch: Watch) -> None:
-        self._instance, self._watch = instance, watch
+    def __init__(self, instance: FleetInstance, watch: Watch) -> None:
+        super().__init__(instance)
+        self._watch = watch
 
     @property
     def state(self) -> str:
         """Such as "down, listed"."""
         listed = any(each.id == self._instance.name for each in self._watch())
         return f"{self._instance.state}, {'listed' if listed else 'gone'}"
-
-    def revive(self) -> None:
-        """Be up and as fast as before."""
-        self._instance.recover()
-        self._instance.revive()
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._instance, name)
