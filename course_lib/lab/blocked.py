@@ -1,6 +1,6 @@
 """A service whose event loop can be blocked, with its runtime metrics, and a page beside the loop.
 
-A block is `time.sleep` in a coroutine: what a forgotten synchronous driver does.
+A block is a wait without `await`: what a forgotten synchronous driver does.
 """
 
 import asyncio
@@ -20,18 +20,23 @@ from course_lib.telemetry.runtime import Runtime
 
 
 class Service:
-    """Answers after `seconds`: it waits for them, or, if `blocking`, sits on the loop."""
+    """Answers after `seconds`: it waits for them, or, if `blocking`, sits on the loop.
+
+    `arrived` is set when a request has come in; setting `go_on` ends the block early.
+    """
 
     def __init__(self, *, seconds: float, blocking: bool) -> None:
         self.registry = CollectorRegistry()
+        self.arrived, self.go_on = threading.Event(), threading.Event()
         self._seconds, self._blocking = seconds, blocking
         self.app = Health().around(self._app)
 
     async def _app(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "lifespan":
             return await self._live(receive, send)
+        self.arrived.set()
         if self._blocking:
-            time.sleep(self._seconds)
+            self.go_on.wait(self._seconds)
         else:
             await asyncio.sleep(self._seconds)
         await send({"type": "http.response.start", "status": 200, "headers": []})

@@ -1,7 +1,7 @@
 """Instances that say whether they are ready and know how to leave, and a balancer that asks them.
 
 `Polling` runs on the lab's loop, so that it goes on while a cell runs. Its probe is that of a
-balancer: ten times a second, and two failures are enough.
+balancer: five times a second, and two failures are enough.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ from course_lib.telemetry.probe_http import http_get
 from course_lib.telemetry.probes import Probe
 from course_lib.telemetry.shutdown import shut_down
 
-POLL = Probe(period_seconds=0.1, timeout_seconds=1.0, failure_threshold=2)
+POLL = Probe(period_seconds=0.2, timeout_seconds=1.0, failure_threshold=2)
 
 
 class ReadyInstance(FleetInstance):
@@ -117,7 +117,7 @@ class ReadyFleet(Fleet):
         names: Sequence[str] = ("a", "b", "c"),
         *,
         name: str = "fleet",
-        notice_seconds: float = 0.5,
+        notice_seconds: float = 0.6,
     ) -> None:
         self._instances: dict[str, Any] = {
             n: ReadyInstance(n, make_app(n), f"{name}-{n}", notice_seconds) for n in names
@@ -165,7 +165,7 @@ async def load_while(
     make_app: Callable[[str], Any],
     *,
     rate: float = 300.0,
-    seconds: float = 0.9,
+    seconds: float = 1.1,
 ) -> Result:
     """Load three instances behind a polling balancer; after 0.2 s `leaving(a)` is awaited."""
     fleet = ReadyFleet(make_app, name="leaving")

@@ -25,13 +25,15 @@ async def test_only_the_lag_tells_a_block_from_a_wait():
 
 
 async def test_a_page_beside_the_loop_says_all_is_well_while_the_loop_stands_still():
-    service = Service(seconds=1.0, blocking=True)
+    service = Service(seconds=10, blocking=True)
     with serve(service.app) as server, page_beside_the_loop(Health()) as beside:
         async with HttpLoad(server.url) as client:
             blocked = asyncio.create_task(client("/"))
-            await asyncio.sleep(0.1)
+            while not service.arrived.is_set():
+                await asyncio.sleep(0)
             assert await http_get(f"{beside}/healthz")() == 200
             with pytest.raises(TimeoutError):
                 async with asyncio.timeout(0.3):
                     await http_get(f"{server.url}/healthz")()
+            service.go_on.set()
             await blocked
