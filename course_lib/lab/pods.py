@@ -15,7 +15,8 @@ from course_lib.errors import DeadlineExceeded, Unavailable
 from course_lib.lab.load import Result, load
 from course_lib.lab.over_time import every, failed_percent
 from course_lib.lab.plots import Span
-from course_lib.platform.pod import Pod, Process
+from course_lib.platform.container import Container
+from course_lib.platform.pod import Pod
 from course_lib.telemetry.health import Health
 from course_lib.telemetry.probes import Probe
 
@@ -41,7 +42,7 @@ class Database:
             raise DeadlineExceeded("the database does not answer") from None
 
 
-class _Users(Process):
+class _Users(Container):
     """One life of the service; `cached` says since when it knows whom."""
 
     def __init__(
@@ -115,9 +116,9 @@ async def hiccup(
 
 def _way_to(pod: Pod) -> Endpoint:
     async def endpoint(user_id: int) -> None:
-        assert isinstance(pod.process, _Users)
+        assert isinstance(pod.container, _Users)
         try:
-            await pod.process.get_user(user_id)
+            await pod.container.get_user(user_id)
         except ConnectionError as error:
             raise Unavailable(str(error)) from None
 
@@ -125,11 +126,11 @@ def _way_to(pod: Pod) -> Endpoint:
 
 
 async def live(pod: Pod, seconds: float, *, hang_at: float | None = None) -> list[Span]:
-    """Look after a pod for so long, and let its process hang at an instant; its states."""
+    """Look after a pod for so long, and let its container hang at an instant; its states."""
 
     def hang() -> None:
-        assert pod.process is not None
-        pod.process.hang()
+        assert pod.container is not None
+        pod.container.hang()
 
     running = asyncio.create_task(pod.run())
     if hang_at is not None:

@@ -1,81 +1,16 @@
 """A pod with one container: probed, restarted with a growing delay, as a kubelet does it.
 
-The container's process lives in memory and in virtual time. Source: kubernetes/pkg/kubelet,
+Works in virtual time. Source: kubernetes/pkg/kubelet,
 prober and kuberuntime_manager.go. Leaves out images, volumes and being deleted.
 """
 
 import asyncio
-import math
-from collections.abc import Awaitable, Callable
-from typing import Any
+from collections.abc import Callable
 
+from course_lib.platform.container import Container
 from course_lib.telemetry.probes import Probe, Prober
 
 _PATHS = {"startup": "/startupz", "readiness": "/readyz", "liveness": "/healthz"}
-
-
-class Process:
-    """One life of a service: it needs `start_seconds` before it listens with its ASGI `app`.
-
-    Asked to end (SIGTERM) it runs `on_term` and ends; one that hangs does not hear of it.
-    """
-
-    def __init__(
-        self,
-        app: Any,
-        *,
-        start_seconds: float = 0.0,
-        on_term: Callable[[], Awaitable[None]] | None = None,
-    ) -> None:
-        self._app, self._on_term = app, on_term
-        self._start_seconds = start_seconds
-        self._started_at = math.inf
-        self._hung = asyncio.Event()
-        self._ended = asyncio.Event()
-        self._ending: asyncio.Task[None] | None = None
-
-    @property
-    def listening(self) -> bool:
-        """Whether a connection would be accepted; a process that hangs still does that."""
-        waited = asyncio.get_running_loop().time() - self._started_at
-        return waited >= self._start_seconds and not self._ended.is_set()
-
-    async def arrive(self) -> None:
-        """What every request goes through first: raises ConnectionRefusedError, or never ends."""
-        if not self.listening:
-            raise ConnectionRefusedError("connection refused")
-        if self._hung.is_set():
-            await asyncio.Event().wait()
-
-    async def get(self, path: str) -> int:
-        """GET a page and return the HTTP status."""
-        await self.arrive()
-        return await _status(self._app, path)
-
-    def hang(self) -> None:
-        """Answer nothing more: a deadlock, or an event loop that is blocked."""
-        self._hung.set()
-
-    def crash(self) -> None:
-        """End at once; so does SIGKILL."""
-        if self._ending is not None:
-            self._ending.cancel()
-        self._ended.set()
-
-    async def run(self) -> None:
-        """Live until it has ended."""
-        self._started_at = asyncio.get_running_loop().time()
-        await self._ended.wait()
-
-    def terminate(self) -> None:
-        """Ask it to end, as SIGTERM does."""
-        if not self._hung.is_set() and self._ending is None:
-            self._ending = asyncio.create_task(self._end())
-
-    async def _end(self) -> None:
-        if self._on_term is not None:
-            await self._on_term()
-        self._ended.set()
 
 
 class RestartDelay:
@@ -103,7 +38,7 @@ class RestartDelay:
 
 
 class Pod:
-    """`make()` gives each life its process; `run()` looks after it until it is cancelled.
+    """`make()` gives each life its container; `run()` looks after it until it is cancelled.
 
     `state` is "starting", "ready", "not ready", "terminating" or "back-off"; `events` are
     (seconds, text), as `kubectl describe` lists them.
@@ -111,7 +46,7 @@ class Pod:
 
     def __init__(
         self,
-        make: Callable[[], Process],
+        make: Callable[[], Container],
         *,
         liveness: Probe | None = None,
         readiness: Probe | None = None,
@@ -119,7 +54,7 @@ class Pod:
         grace_seconds: float = 30.0,
     ) -> None:
         self._make, self._grace_seconds = make, grace_seconds
-        self.process: Process | None = None
+        self.container: Container | None = None
         self.restarts = 0
         self.state = "starting"
         self.events: list[tuple[float, str]] = []
@@ -130,8 +65,8 @@ class Pod:
 
     @property
     def started(self) -> bool:
-        """Whether the process runs and its startup probe, if there is one, has succeeded."""
-        return self.process is not None and self._verdict("startup")
+        """Whether the container runs and its startup probe, if there is one, has succeeded."""
+        return self.container is not None and self._verdict("startup")
 
     @property
     def ready(self) -> bool:
@@ -162,8 +97,8 @@ class Pod:
 
     async def _live(self) -> None:
         """One life of the container."""
-        process = self.process = self._make()
-        life = asyncio.create_task(process.run())
+        container = self.container = self._make()
+        life = asyncio.create_task(container.run())
         unwell = asyncio.create_task(self._unwell.wait())
         await asyncio.sleep(0)  # let it begin
         try:
@@ -176,24 +111,24 @@ class Pod:
             await asyncio.wait((life, unwell), return_when=asyncio.FIRST_COMPLETED)
             if not life.done():
                 self._become("terminating")
-                process.terminate()
+                container.terminate()
                 await asyncio.wait((life,), timeout=self._grace_seconds)
                 if not life.done():
                     self._event(f"Killing: did not end within {self._grace_seconds:g} s")
-            process.crash()
+            container.crash()
         finally:
             for task in (life, unwell):
                 task.cancel()
             self._unwell.clear()
-            self.process = None
+            self.container = None
             for prober in self._probers.values():
                 prober.container_ended()
         self._event("Ended")
 
     def _prober(self, kind: str, probe: Probe) -> Prober:
         async def ask() -> int:
-            assert self.process is not None
-            return await self.process.get(probe.path or _PATHS[kind])
+            assert self.container is not None
+            return await self.container.get(probe.path or _PATHS[kind])
 
         def judged(result: str) -> None:
             if kind != "readiness" and result == "failure":
@@ -208,7 +143,7 @@ class Pod:
                 self._event(f"Unhealthy: {kind} probe failed: {problem}")
 
         def gate() -> bool:
-            return self.process is not None and self.started != (kind == "startup")
+            return self.container is not None and self.started != (kind == "startup")
 
         return Prober(kind, probe, ask, gate=gate, on_result=judged, on_answer=answered)
 
@@ -240,21 +175,3 @@ class Pod:
 
 def _now() -> float:
     return asyncio.get_running_loop().time()
-
-
-async def _status(app: Any, path: str) -> int:
-    """GET a page of an ASGI application in memory."""
-    status = 0
-
-    async def receive() -> Any:
-        return {"type": "http.request", "body": b"", "more_body": False}
-
-    async def send(message: Any) -> None:
-        nonlocal status
-        status = message.get("status", status)
-
-    page = {"path": path, "raw_path": path.encode(), "root_path": "", "query_string": b""}
-    wire = {"http_version": "1.1", "scheme": "http", "server": ("pod", 80), "client": None}
-    scope = {"type": "http", "method": "GET", "headers": [], **page, **wire}
-    await app(scope, receive, send)
-    return status

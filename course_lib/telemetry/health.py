@@ -106,8 +106,8 @@ class _Named:
             self._task = loop.create_task(self._run(most_seconds))
         task = self._task
         await asyncio.wait([task], timeout=most_seconds)
-        if task.done() and not task.cancelled():
-            return task.result()
+        if task.done():
+            return "cancelled" if task.cancelled() else task.result()
         return _late(most_seconds)  # it does not even listen when it is cancelled
 
     async def _run(self, most_seconds: float) -> str:
@@ -118,7 +118,7 @@ class _Named:
             return _late(most_seconds)
         except CallError as error:
             return f"{type(error).__name__}: {error}"
-        except Exception as error:  # its text may hold an address or a password
+        except (Exception, SystemExit) as error:  # its text may hold an address or a password
             return type(error).__name__
         return "failed" if answer is False else "ok"
 

@@ -76,7 +76,10 @@ class Prober:
         self._now = asyncio.Event()
 
     def container_started(self) -> None:
-        """A new container: the verdict is the initial one again, and probing goes on."""
+        """A new container: the verdict is the initial one again, and probing goes on.
+
+        So does the count of answers in a row, in the kubelet too.
+        """
         self.result = INITIAL[self.kind]
         self._on_hold = False
         self._started_at = asyncio.get_running_loop().time()

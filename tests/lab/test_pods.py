@@ -4,7 +4,8 @@ import pytest
 
 from course_lib.lab import virtual_time
 from course_lib.lab.pods import hiccup, live, mostly_failing
-from course_lib.platform.pod import Pod, Process
+from course_lib.platform.container import Container
+from course_lib.platform.pod import Pod
 from course_lib.telemetry.health import Health
 from course_lib.telemetry.probes import Probe
 
@@ -35,5 +36,5 @@ def test_it_is_the_same_every_time():
 
 @pytest.mark.parametrize(("hang_at", "states"), [(None, {"ready"}), (5, {"ready", "terminating"})])
 async def test_a_pod_lives_and_may_hang(hang_at, states):
-    pod = Pod(lambda: Process(Health()), liveness=Probe())
+    pod = Pod(lambda: Container(Health()), liveness=Probe())
     assert {state for *_, state in await live(pod, 50, hang_at=hang_at)} == states

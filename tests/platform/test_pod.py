@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from course_lib.platform.pod import Pod, Process, RestartDelay
+from course_lib.platform.container import Container
+from course_lib.platform.pod import Pod, RestartDelay
 from course_lib.telemetry.health import Health
 from course_lib.telemetry.probes import Probe
 
@@ -23,16 +24,16 @@ async def after(seconds: float, pod: Pod, *acts: tuple[float, Callable[[], Any]]
     return pod
 
 
-def healthy(**options: Any) -> Callable[[], Process]:
-    return lambda: Process(Health(), **options)
+def healthy(**options: Any) -> Callable[[], Container]:
+    return lambda: Container(Health(), **options)
 
 
 def hang(pod: Pod) -> Callable[[], None]:
-    return lambda: pod.process.hang()  # type: ignore[union-attr]
+    return lambda: pod.container.hang()  # type: ignore[union-attr]
 
 
 def crash(pod: Pod) -> Callable[[], None]:
-    return lambda: pod.process.crash()  # type: ignore[union-attr]
+    return lambda: pod.container.crash()  # type: ignore[union-attr]
 
 
 async def test_without_probes_it_is_ready_when_it_runs_whether_it_listens_or_not():
@@ -63,7 +64,7 @@ async def test_one_that_hears_sigterm_ends_as_soon_as_it_likes():
     async def finish() -> None:
         await asyncio.sleep(4)
 
-    pod = await after(40, Pod(lambda: Process(said, on_term=finish), liveness=Probe()))
+    pod = await after(40, Pod(lambda: Container(said, on_term=finish), liveness=Probe()))
     assert pod.spans(40) == [
         *((0, 30, "ready"), (30, 34, "terminating"), (34, 40, "ready")),
     ]
@@ -79,10 +80,10 @@ async def test_a_process_that_ends_by_itself_is_restarted_without_any_probe():
 
 
 async def test_the_delay_doubles_from_ten_seconds_to_three_hundred():
-    def dies() -> Process:
-        process = Process(Health())
-        asyncio.get_running_loop().call_soon(process.crash)
-        return process
+    def dies() -> Container:
+        container = Container(Health())
+        asyncio.get_running_loop().call_soon(container.crash)
+        return container
 
     pod = await after(1300, Pod(dies))
     assert [at for at, text in pod.events if text == "Started"] == [
@@ -139,7 +140,7 @@ async def test_a_failing_readiness_restarts_nothing():
         nonlocal away
         away = True
 
-    pod = Pod(lambda: Process(health), readiness=Probe(), liveness=Probe())
+    pod = Pod(lambda: Container(health), readiness=Probe(), liveness=Probe())
     await after(300, pod, (15, go_away))
     assert pod.spans(300) == [(0, 40, "ready"), (40, 300, "not ready")]
     assert pod.restarts == 0

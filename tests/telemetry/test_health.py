@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import sys
 import threading
 from typing import Any
 
@@ -30,6 +31,10 @@ async def fine() -> None:
 
 async def fails() -> None:
     raise Unavailable("the database refuses")
+
+
+async def cancels() -> None:
+    raise asyncio.CancelledError
 
 
 async def hangs() -> None:
@@ -69,6 +74,8 @@ async def test_a_failing_check_fails_the_page_of_its_kind_and_no_other():
         (lambda: fine(), "ok"),
         (lambda: fails(), "Unavailable: the database refuses"),
         (lambda: 1 / 0, "ZeroDivisionError"),
+        (sys.exit, "SystemExit"),
+        (cancels, "cancelled"),
         (hangs, "no answer within 0.5 s"),
     ],
 )

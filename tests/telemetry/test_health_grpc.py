@@ -13,6 +13,7 @@ from course_lib.errors import Unavailable
 from course_lib.lab.launch import serve_grpc
 from course_lib.telemetry.health import Health
 from course_lib.telemetry.health_grpc import GrpcHealth
+from course_lib.telemetry.shutdown import shut_down
 
 pytestmark = pytest.mark.real_time
 
@@ -100,3 +101,35 @@ async def test_a_hanging_check_delays_the_answer_by_its_limit_and_no_more():
     async with stub(health) as ask:
         answer = await asyncio.wait_for(ask.Check(asked("")), 2)
     assert answer.status == NOT_SERVING
+
+
+async def test_a_grpc_server_that_leaves_in_order_says_so_first_and_finishes_its_calls():
+    arrived, health = asyncio.Event(), Health()
+    loop = asyncio.get_running_loop()
+
+    async def slow(request: bytes, call: Any) -> bytes:
+        loop.call_soon_threadsafe(arrived.set)
+        await asyncio.sleep(0.4)
+        return b"done"
+
+    def add(server: Any) -> None:
+        methods = {"Slow": grpc.unary_unary_rpc_method_handler(slow)}
+        handlers = grpc.method_handlers_generic_handler("shop.Slow", methods)
+        server.add_generic_rpc_handlers((handlers,))
+
+    adders = [add, GrpcHealth(health, every_seconds=0.02).add]
+    with serve_grpc(adders) as server:
+        async with grpc.aio.insecure_channel(server.address) as channel:
+            watching = health_pb2_grpc.HealthStub(channel).Watch(asked(""))
+            assert (await watching.read()).status == SERVING
+            call = asyncio.ensure_future(channel.unary_unary("/shop.Slow/Slow")(b""))
+            await arrived.wait()
+            stop = asyncio.to_thread
+            leaving = asyncio.create_task(
+                shut_down(health, lambda: stop(server.stop), notice_seconds=0.2)
+            )
+            assert (await watching.read()).status == NOT_SERVING
+            assert not leaving.done()
+            assert await call == b"done"
+            watching.cancel()
+            await leaving

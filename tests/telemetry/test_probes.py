@@ -143,6 +143,15 @@ async def test_after_a_failed_liveness_nothing_is_asked_until_there_is_a_new_con
     assert watched.results == [(30, "failure"), (80, "failure")]
 
 
+async def test_answers_in_a_row_are_counted_across_containers():
+    watched = Watched([503], Probe(), "liveness")
+    asking = asyncio.create_task(watched.until(35))
+    await asyncio.sleep(25)
+    watched.prober.container_started()
+    await asking
+    assert watched.results == [(30, "failure")]
+
+
 async def test_a_closed_gate_asks_nothing_and_changes_nothing():
     open_from = 30.0
     watched = await Watched([503], Probe(), "liveness", gate=lambda: now() >= open_from).until(45)
