@@ -97,7 +97,7 @@ async def test_every_rule_and_every_panel_has_data_when_prometheus_scrapes_the_s
         ) as prometheus,
     ):
         async with traffic(one.url, two.url):
-            await prometheus.wait_for("operation:failures:ratio5m > 0")
+            await prometheus.wait_for("operation:failures:ratio5m > 0", seconds=60)
             await prometheus.wait_for("count(operation:request_duration_seconds:p99_5m) > 1")
         empty = [query for query in queries() if not prometheus.query(query)]
         assert not empty, "these give nothing:\n" + "\n".join(empty)
@@ -139,11 +139,10 @@ def same_as_ours(prometheus: Prometheus) -> None:
 
 async def same_pages(prometheus: Prometheus, url: str) -> None:
     """Our scraper reads from the page what Prometheus and prometheus_client read from it."""
-    await asyncio.sleep(1.0)  # one more scrape now that the traffic has ended
     scraper = Scraper({url.removeprefix("http://"): url}, job="shop")
     assert await scraper.scrape(url.removeprefix("http://"))
     (series, *_) = scraper.memory.select("requests_total", outcome="ok")
-    assert [value.value for value in prometheus.query(repr(series))] == [series.samples[0][1]]
+    await prometheus.wait_for(f"{series!r} == {series.samples[0][1]}", seconds=60)
     async with HttpLoad(url) as client:
         page = (await client("/metrics")).body.decode()
     families = text_string_to_metric_families(page)
