@@ -9,8 +9,8 @@ import heapq
 import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import islice
+from typing import NamedTuple
 
 import orjson
 
@@ -28,11 +28,11 @@ create table if not exists events (id integer primary key, stream integer not nu
 create index if not exists by_stream on events (stream, at_ns);
 create virtual table if not exists words using fts5(text, content='', detail=none, columnsize=0,
     tokenize='unicode61 remove_diacritics 0');
+insert into words (words, rank) values ('automerge', 8);
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(NamedTuple):
     """One stored event; `stands_for` is how many events it speaks for (see log_sampling)."""
 
     at_ns: int

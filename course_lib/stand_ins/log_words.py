@@ -23,7 +23,8 @@ def document(line: str, fields: Mapping[str, str]) -> str:
     more = [
         _made_up(name, value)
         for name, value in fields.items()
-        if name not in _NEVER_INDEXED and not (_is_rare(value) and value in line)
+        if name not in _NEVER_INDEXED
+        and not (len(value) > _PLAIN_WORD and _is_rare(value) and value in line)
     ]
     if "\\" in line:  # an escape hides where a word begins: "\\nfoo"
         more += fields.values()
@@ -65,8 +66,11 @@ def of_filters(tests: Iterable[Test]) -> list[str]:
 
 @lru_cache(maxsize=8192)
 def _made_up(name: str, value: str) -> str:
-    hashes = (crc32(text.encode("utf-8", "surrogatepass")) for text in (name, value))
-    return "zq" + "q".join(f"{number:x}" for number in hashes)
+    return f"zq{_hash(name):x}q{_hash(value):x}"
+
+
+def _hash(text: str) -> int:
+    return crc32(text.encode("utf-8", "surrogatepass"))
 
 
 def _is_rare(value: str) -> bool:
