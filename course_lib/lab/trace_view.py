@@ -1,6 +1,7 @@
 """Traces as pictures: one as a waterfall, and the newest one live under a control panel."""
 
 import asyncio
+import time
 from typing import Any
 
 from course_lib.lab.plots import Picture, Step, waterfall
@@ -8,6 +9,9 @@ from course_lib.stand_ins import OtlpCollector
 from course_lib.stand_ins.otlp_spans import Span, Trace
 from course_lib.stand_ins.otlp_store import Query
 from course_lib.telemetry.traces import Reporter
+
+PICTURE_SECONDS = 1.0
+"""Drawing takes a fifth of a second of the processor that the services need too."""
 
 
 def draw(trace: Trace, *, title: str, guess: Any = None, steady: bool = True) -> Picture:
@@ -30,6 +34,8 @@ class NewestTrace:
     def __init__(self, collector: OtlpCollector, reporter: Reporter, service: str) -> None:
         self._collector, self._reporter, self._service = collector, reporter, service
         self._newest: Trace | None = None
+        self._picture: Picture | None = None
+        self._drawn_at = 0.0
 
     async def frame(self) -> None:
         """Look for a newer one."""
@@ -39,7 +45,13 @@ class NewestTrace:
                 return
 
     def draw(self) -> Picture:
-        """The waterfall; the counts of the reporter stand in its title."""
+        """The waterfall, drawn anew each second; the counts of the reporter stand in its title."""
+        now = time.monotonic()
+        if self._picture is None or now - self._drawn_at >= PICTURE_SECONDS:
+            self._picture, self._drawn_at = self._drawn(), now
+        return self._picture
+
+    def _drawn(self) -> Picture:
         told = self._reporter
         title = f"Newest trace. Spans sent {told.sent:,}, failed {told.failed:,}, "
         title += f"dropped {told.dropped:,}"

@@ -87,6 +87,7 @@ async def test_on_real_servers_the_trace_is_the_same_over_http_and_grpc():
         assert await asyncio.to_thread(reporter.flush)
         view = NewestTrace(collector, reporter, "shop")
         assert "no trace has come yet" in view.draw().text
+        view = NewestTrace(collector, reporter, "shop")
         await view.frame()
         assert "sent 8, failed 0, dropped 0" in view.draw().text
         for instance in services.values():
