@@ -75,7 +75,7 @@ class Scraper:
         except TimeoutError:
             self.problems[instance] = f"no page within {self.timeout_seconds:g} s"
         except Exception as error:  # whatever a target does, the others are scraped
-            self.problems[instance] = str(error) or type(error).__name__
+            self.problems[instance] = str(error)[:200] or type(error).__name__
         else:
             self.problems.pop(instance, None)
         up = instance not in self.problems
