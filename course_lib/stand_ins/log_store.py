@@ -77,7 +77,7 @@ class LogStore:
     ) -> list[Found]:
         """Events by field (`user_id=7`, exact), by words in any order, or by a LogQL query."""
         found: list[Found] = []
-        for row, has in self._rows(query, text, start, end, newest_first, where):
+        for row, has in self._rows(query, text, start, end, newest_first, where, limit is None):
             labels = dict(self._table.streams[row.stream])
             found.append(Found(row.at_ns / 1e9, labels, row.line, has, row.stands_for))
             if len(found) == limit:
@@ -113,7 +113,7 @@ class LogStore:
 
     def _asked(self, query: str, asked: dict[str, Any]) -> Iterator[tuple[Row, dict[str, str]]]:
         text, start, end = (asked.pop(name, None) for name in ("text", "start", "end"))
-        return self._rows(query, text or "", start, end, False, asked)
+        return self._rows(query, text or "", start, end, False, asked, True)
 
     def _rows(
         self,
@@ -123,6 +123,7 @@ class LogStore:
         end: float | None,
         newest_first: bool,
         where: Mapping[str, Any],
+        all_of_them: bool,
     ) -> Iterator[tuple[Row, dict[str, str]]]:
         asked = parse(query) if query else None
         wanted = {name: text_of(value) for name, value in where.items()}
@@ -136,9 +137,15 @@ class LogStore:
         ]
         start_ns = 0 if start is None else round(start * 1e9)
         end_ns = LARGEST_NS if end is None else round(end * 1e9)
-        for rows in self._table.slices(
-            streams, start_ns, end_ns, newest_first=newest_first, terms=terms
-        ):
+        slices = self._table.slices(
+            streams,
+            start_ns,
+            end_ns,
+            newest_first=newest_first,
+            terms=terms,
+            all_of_them=all_of_them,
+        )
+        for rows in slices:
             for row in rows:
                 if asked is not None and not asked.keeps(row.line):
                     continue

@@ -19,7 +19,7 @@ from course_lib.stand_ins.log_entries import Entry, Labels, fields
 from course_lib.stand_ins.log_values import Refused
 
 FEW = 20_000
-"""Up to so many candidates from the index of words are looked at one by one."""
+_COLUMNS = "at_ns, events.id, stream, line, metadata, stands_for"
 _SLICE_ROWS, _SLICE_BYTES = 500, 200_000
 _SCHEMA = """
 create table if not exists streams (id integer primary key, labels text unique not null);
@@ -118,14 +118,17 @@ class Table:
         *,
         newest_first: bool,
         terms: Sequence[str],
+        all_of_them: bool = False,
     ) -> Iterator[list[Row]]:
         """Events of the streams with start <= instant < end, in order, a slice at a time.
 
         `terms` are what the index of words can say about them; the rows may have more.
+        `all_of_them` says that the caller will not stop early.
         """
-        candidates = self._candidates(terms)
-        if candidates is not None:
-            rows = iter(self._chosen(candidates, set(streams), start_ns, end_ns, newest_first))
+        found = self._narrowed(terms, start_ns, end_ns, newest_first, most=self._few(all_of_them))
+        if found is not None:
+            chosen = set(streams)
+            rows = (row for row in found if row.stream in chosen)
         else:
             order = "desc" if newest_first else "asc"
             runs = [self._run(number, start_ns, end_ns, order) for number in streams]
@@ -147,35 +150,41 @@ class Table:
                 if self._database.execute(question, (number, start_ns, end_ns)).fetchone()
             }
 
-    def _candidates(self, terms: Sequence[str]) -> list[int] | None:
-        """The ids that the index of words finds; None when they are too many to help."""
+    def _few(self, all_of_them: bool) -> int:
+        """So many hits in the index of words are worth being looked up one by one.
+
+        Who wants the first hundred of very many finds them sooner along the streams.
+        """
+        return max(FEW, self.events // 4) if all_of_them else FEW
+
+    def _narrowed(
+        self, terms: Sequence[str], start_ns: int, end_ns: int, newest_first: bool, *, most: int
+    ) -> list[Row] | None:
+        """The events the index of words finds, in order; None when it finds more than `most`."""
         if not terms:
             return None
-        question = f"select rowid from words where words match ? limit {FEW + 1}"
+        words = " AND ".join(dict.fromkeys(terms))
+        hits = f"select 1 from words where words match ? limit {most + 1}"
+        order = "desc" if newest_first else "asc"
+        question = (
+            f"select {_COLUMNS} from words join events on events.id = words.rowid"
+            " where words match ? and at_ns >= ? and at_ns < ?"
+            f" order by at_ns {order}, id {order}"
+        )
         with self._lock:
-            found = self._database.execute(
-                question, (" AND ".join(dict.fromkeys(terms)),)
-            ).fetchall()
-        return None if len(found) > FEW else [row[0] for row in found]
-
-    def _chosen(
-        self, ids: list[int], streams: set[int], start_ns: int, end_ns: int, newest_first: bool
-    ) -> list[Row]:
-        question = "select at_ns, id, stream, line, metadata, stands_for from events where id=?"
-        with self._lock:
-            one = self._database.execute
-            rows = [Row(*one(question, (identity,)).fetchone()) for identity in ids]
-        inside = [row for row in rows if row.stream in streams and start_ns <= row.at_ns < end_ns]
-        return sorted(inside, key=lambda row: (row.at_ns, row.id), reverse=newest_first)
+            counted = self._database.execute(f"select count(*) from ({hits})", (words,))
+            if counted.fetchone()[0] > most:
+                return None
+            return list(map(Row._make, self._database.execute(question, (words, start_ns, end_ns))))
 
     def _run(self, stream: int, start_ns: int, end_ns: int, order: str) -> Iterator[Row]:
         """The events of one stream, read as they are asked for."""
         question = (
-            "select at_ns, id, stream, line, metadata, stands_for from events"
+            f"select {_COLUMNS} from events"
             f" where stream=? and at_ns>=? and at_ns<? order by at_ns {order}, id {order}"
         )
         for row in self._database.execute(question, (stream, start_ns, end_ns)):
-            yield Row(*row)
+            yield Row._make(row)
 
 
 def _slice(rows: Iterator[Row]) -> list[Row]:

@@ -72,6 +72,9 @@ def run(rounds: int, events: int = EVENTS) -> list[Row]:
         "all 1 % of failures counted by operation": lambda: store.count(
             outcome="Unavailable", by="operation"
         ),
+        "a third of all counted by outcome": lambda: store.count(
+            operation="get_user", by="outcome"
+        ),
         "one trace": lambda: store.search(trace_id=rare["trace_id"]),
         "LogQL, a field in the line": lambda: store.search(needle, limit=100),
     }
