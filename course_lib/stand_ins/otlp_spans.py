@@ -96,11 +96,11 @@ class Trace:
 
     def walk(self) -> list[tuple[int, Span]]:
         """Every span with its depth, parents before children, siblings as they started."""
+        here = {span.span_id for span in self.spans}
         below: dict[str, list[Span]] = {}
-        roots = self.roots
         for span in self.spans:
-            if span not in roots:
-                below.setdefault(span.parent_id, []).append(span)
+            below.setdefault(span.parent_id if span.parent_id in here else "", []).append(span)
+        roots = below.pop("", [])
         walked: list[tuple[int, Span]] = []
         waiting = [(0, span) for span in reversed(roots)]
         while waiting:

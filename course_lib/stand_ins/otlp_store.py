@@ -59,9 +59,12 @@ class SpanStore:
             self.evicted_spans += gone
 
     def trace(self, trace_id: str) -> Trace | None:
-        """What has arrived of one trace."""
+        """What has arrived of one trace; a span that was sent twice is there once."""
         spans = self._traces.get(trace_id)
-        return None if spans is None else Trace(trace_id, sorted(spans, key=lambda s: s.start))
+        if spans is None:
+            return None
+        once = {span.span_id: span for span in spans}.values()
+        return Trace(trace_id, sorted(once, key=lambda span: span.start))
 
     def find(self, query: Query, limit: int | None = None) -> list[Trace]:
         """The traces that fit, the newest first, at most `limit`."""

@@ -5,6 +5,7 @@ import gzip
 import json
 import random
 import threading
+import time
 
 import httpx
 import pytest
@@ -86,6 +87,12 @@ def test_a_json_span_and_a_protobuf_span_mean_the_same(collector):
     assert (span.kind, span.name, span.service) == ("server", "okey-dokey-0", "telemetrygen")
     assert span.attributes == {"net.peer.ip": "1.2.3.4", "tries": 3}
     assert span.seconds == pytest.approx(0.000123)
+
+
+def test_a_batch_that_is_sent_again_shows_once(collector):
+    for _ in range(2):
+        assert post(collector, body(), **JSON).status_code == 200
+    assert len(collector.http.get(f"/api/traces/{TRACE}").json()["data"][0]["spans"]) == 1
 
 
 def test_gzip_is_unpacked(collector):
@@ -358,6 +365,16 @@ async def test_a_trace_whose_spans_point_at_each_other_is_walked_all_the_same():
     collector.ingest(body(spanId="bb" * 8, parentSpanId="aa" * 8), "application/json")
     (found,) = collector.traces()
     assert [depth for depth, _ in found.walk()] == [0, 0] and not found.whole
+
+
+async def test_a_trace_of_many_thousand_lost_children_is_walked_in_no_time():
+    collector = OtlpCollector()
+    for _ in range(20):
+        collector.ingest(proto(1000))
+    (found,) = collector.traces()
+    started = time.process_time()
+    assert len(found.walk()) == len(found.roots) == 20_000
+    assert time.process_time() - started < 2
 
 
 async def test_tail_sampling_keeps_the_traces_that_turned_out_to_matter():
