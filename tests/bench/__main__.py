@@ -29,7 +29,7 @@ def main() -> int:
     rows += in_process.run(rounds)
     rows += balancing.run(rounds)
     rows += learner.run(rounds)
-    rows += logs.run(rounds)
+    rows += logs.run(rounds, 200_000 if options.quick else logs.EVENTS)
     rows += traces.run(rounds)
     print(table(rows))
     plot(rows, FOLDER / "bench.png")
