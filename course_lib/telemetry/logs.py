@@ -44,7 +44,7 @@ def json_logger(service: str, instance: str, stream: Any, *, at_least: str = "in
     event, level, timestamp (ISO 8601, UTC), service, instance, trace_id, span_id and the fields.
     """
     sink = _Sink(_writer(stream), frozenset(_LEVELS[: _LEVELS.index(at_least)]))
-    return Log(sink, [_stamp, _render], {"service": service, "instance": instance})
+    return Log(sink, [_redact, _stamp, _render], {"service": service, "instance": instance})
 
 
 class Log(structlog.BoundLoggerBase):
@@ -74,6 +74,18 @@ def _writer(stream: Any) -> Callable[[bytes], Any]:
     return stream.write
 
 
+def _redact(_: Any, __: str, fields: Fields) -> Fields:
+    """Look for what sounds like a secret first: hardly an event has one, so only that one pays."""
+    try:
+        text = _dumps(fields).decode().lower()
+    except orjson.JSONEncodeError:
+        return _redacted(fields)
+    for hint in _HINTS:
+        if hint in text:
+            return _redacted(fields)
+    return fields
+
+
 def _stamp(_: Any, level: str, fields: Fields) -> Fields:
     trace = context.trace.get()
     seconds, microseconds = divmod(round(context.wall_clock.get()() * 1e6), 1_000_000)
@@ -90,16 +102,9 @@ def _date_and_time(seconds: int) -> str:
 
 
 def _render(_: Any, __: str, fields: Fields) -> bytes:
-    """Write first, then look for what sounds like a secret: only the event that has one pays."""
     try:
         line = _dumps(fields)
-        text = line.decode().lower()
-        for hint in _HINTS:
-            if hint in text:
-                line = _dumps(_redacted(fields))
-                break
     except orjson.JSONEncodeError:  # an integer beyond 64 bits, half of a surrogate pair
-        fields = _redacted(fields)
         line = _dumps({_ascii(name): _ascii(value) for name, value in fields.items()})
     return line if line.isascii() else _one_line(line)
 
