@@ -9,7 +9,7 @@ from course_lib import context
 from course_lib.context import TraceContext
 from course_lib.grading.checks import ensure, expect
 
-# own_times
+# self_times
 
 
 def span(name, start, end, parent=None, kind="CHILD_OF"):
@@ -26,13 +26,13 @@ def span(name, start, end, parent=None, kind="CHILD_OF"):
     }
 
 
-@pytest.mark.task("own_times")
+@pytest.mark.task("self_times")
 def test_a_span_without_children_owns_all_its_time(answer):
     """A span alone owns its whole duration."""
-    expect(answer.own_times([span("a", 0, 70)]), {"a": 70}, "own_times of a span of 70")
+    expect(answer.self_times([span("a", 0, 70)]), {"a": 70}, "self_times of a span of 70")
 
 
-@pytest.mark.task("own_times")
+@pytest.mark.task("self_times")
 def test_children_in_turn_are_taken_out(answer):
     """The time of children and grandchildren belongs to them."""
     spans = [
@@ -42,47 +42,47 @@ def test_children_in_turn_are_taken_out(answer):
         span("users", 30, 90, "orders"),
     ]
     expect(
-        answer.own_times(spans),
+        answer.self_times(spans),
         {"front": 10, "orders": 10, "cache": 20, "users": 60},
-        "own_times: front > orders > cache, users",
+        "self_times: front > orders > cache, users",
         "Only the children of a span count, not their children once more.",
     )
 
 
-@pytest.mark.task("own_times")
+@pytest.mark.task("self_times")
 def test_children_at_the_same_time_count_once(answer):
     """Where two children run at the same time, that time is taken out once."""
     spans = [span("a", 0, 100), span("b", 10, 50, "a"), span("c", 40, 60, "a")]
     spans += [span("d", 12, 20, "a"), span("e", 70, 80, "a")]
     expect(
-        answer.own_times(spans)["a"],
+        answer.self_times(spans)["a"],
         40,
         "own time of 0-100 with children at 10-50, 40-60, 12-20 and 70-80",
         "Children that overlap cover the same moments; adding up durations counts them twice.",
     )
 
 
-@pytest.mark.task("own_times")
+@pytest.mark.task("self_times")
 def test_what_lies_outside_the_parent_does_not_count(answer):
     """Of a child that ends after its parent, only what lies inside the parent counts."""
     spans = [span("a", 0, 100), span("mail", 90, 500, "a"), span("skewed", -30, 20, "a")]
     expect(
-        answer.own_times(spans)["a"],
+        answer.self_times(spans)["a"],
         70,
         "own time of 0-100 with children at 90-500 and -30-20",
         "Cut a child off at the start and the end of its parent.",
     )
 
 
-@pytest.mark.task("own_times")
+@pytest.mark.task("self_times")
 def test_the_order_of_the_spans_does_not_matter(answer):
     """Spans come in any order, and a parent may be missing."""
     spans = [span("c", 40, 60, "a"), span("a", 0, 100), span("b", 10, 20, "a")]
     spans += [span("lost", 5, 9, "nobody"), span("next", 20, 30, "a", "FOLLOWS_FROM")]
     expect(
-        answer.own_times(spans),
+        answer.self_times(spans),
         {"a": 70, "b": 10, "c": 20, "lost": 4, "next": 10},
-        "own_times of spans out of order, one with a parent that did not arrive, "
+        "self_times of spans out of order, one with a parent that did not arrive, "
         "one that FOLLOWS_FROM",
         "A span whose parent is not among the spans is a root, and a span that only follows "
         "from another is not its child.",
