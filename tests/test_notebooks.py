@@ -72,7 +72,7 @@ def nbval(folder: Path, *arguments: str, prefix: tuple[str, ...] = ()) -> tuple[
         env=environment,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=1200,
     )
     return run.returncode, (run.stdout + run.stderr)[-12_000:]
 

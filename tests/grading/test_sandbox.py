@@ -221,7 +221,7 @@ def test_a_card_comes_within_its_time(sandbox: Sandbox):
         assert sandbox.grade(task(5), GOOD).passed
         warm.append(time.perf_counter() - started)
     assert first < 3, "aim: under 1 s on a quiet machine"
-    assert sorted(warm)[4] < 0.3, "aim: under 0.1 s on a quiet machine"
+    assert sorted(warm)[4] < 1, "`make bench` measures it; the aim is 0.1 s on a quiet machine"
 
 
 def running(what: str) -> list[str]:
