@@ -165,7 +165,7 @@ async def load_while(
     make_app: Callable[[str], Any],
     *,
     rate: float = 300.0,
-    seconds: float = 1.1,
+    seconds: float = 1.0,
 ) -> Result:
     """Load three instances behind a polling balancer; after 0.2 s `leaving(a)` is awaited."""
     fleet = ReadyFleet(make_app, name="leaving")
