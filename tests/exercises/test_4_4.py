@@ -128,6 +128,8 @@ async def reported(answer, checks, call):
             got = await answer.report(checks, 0.5)
     except TimeoutError:
         ensure(False, "The page hangs when a check hangs.", call=call, got="nothing, for ever")
+    except NotImplementedError:
+        raise  # not started
     except Exception as error:
         why = "The page must answer whatever a check does: catch what it raises."
         ensure(False, why, call=call, got=f"{type(error).__name__} was raised")
