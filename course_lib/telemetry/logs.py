@@ -32,6 +32,9 @@ _HINTS = (
     *("pass", "secret", "token", "authorization", "credential", "cookie", "key"),
     *("basic", "bearer", "eyj", "@"),
 )
+_PLAIN = frozenset((int, float, bool, type(None)))
+_SHORT, _MOST_REMEMBERED = 64, 10_000
+_harmless: set[str] = set()
 _LEVELS = ("debug", "info", "warning", "error", "critical")
 
 Fields = MutableMapping[str, Any]
@@ -56,7 +59,9 @@ class Log(structlog.BoundLoggerBase):
             return
         if "event" in fields:
             fields["event_"] = fields.pop("event")
-        (line,), _ = self._process_event(level, event, fields)
+        line: Any = {**self._context, **fields, "event": event}
+        for process in self._processors:  # what structlog's `_process_event` does, and no more
+            line = process(self._logger, level, line)
         self._logger.write(line)
 
 
@@ -76,14 +81,35 @@ def _writer(stream: Any) -> Callable[[bytes], Any]:
 
 def _redact(_: Any, __: str, fields: Fields) -> Fields:
     """Look for what sounds like a secret first: hardly an event has one, so only that one pays."""
-    try:
-        text = _dumps(fields).decode().lower()
-    except orjson.JSONEncodeError:
-        return _redacted(fields)
-    for hint in _HINTS:
-        if hint in text:
+    for name, value in fields.items():
+        kind = type(value)
+        if name in _harmless and (value in _harmless if kind is str else kind in _PLAIN):
+            continue
+        if kind is not str and kind not in _PLAIN:
+            return _redacted(fields) if _sounds_secret(_dumped(fields)) else fields
+        if _sounds_secret(name) or (kind is str and _sounds_secret(value)):
             return _redacted(fields)
     return fields
+
+
+def _sounds_secret(text: str) -> bool:
+    """Whether the text has a hint of a secret; short ones that have none are remembered."""
+    lowered = text.lower()
+    for hint in _HINTS:
+        if hint in lowered:
+            return True
+    if len(text) <= _SHORT:
+        if len(_harmless) >= _MOST_REMEMBERED:
+            _harmless.clear()
+        _harmless.add(text)
+    return False
+
+
+def _dumped(fields: Fields) -> str:
+    try:
+        return _dumps(fields).decode()
+    except orjson.JSONEncodeError:
+        return _HINTS[0]  # nobody can tell: look closely
 
 
 def _stamp(_: Any, level: str, fields: Fields) -> Fields:
