@@ -10,19 +10,15 @@ from course_lib.endpoint import Endpoint
 from course_lib.errors import NoInstances
 
 
-def caller(request: Any) -> str | None:
-    """The address the call came from: what requests are hashed by unless told otherwise."""
-    return caller_address.get()
-
-
 def balance(
     discover: Callable[[], Sequence[Instance]],
     policy: Policy,
     *,
-    key: Callable[[Any], str | None] = caller,
+    key: Callable[[Any], str | None] | None = None,
 ) -> Endpoint:
     """Return one endpoint that sends each request to an instance the policy picks.
 
+    `key(request)` is what a policy may hash by: without it, the address the call came from.
     Raises NoInstances when discovery returns none.
     """
 
@@ -30,7 +26,8 @@ def balance(
         instances = discover()
         if not instances:
             raise NoInstances("discovery returned no instance")
-        instance = policy(instances, key(request))
+        hash_key = caller_address.get() if key is None else key(request)
+        instance = policy(instances, hash_key)
         if instance.endpoint is None:
             raise NoInstances(f"instance {instance.id!r} has no endpoint")
         instance.begin()

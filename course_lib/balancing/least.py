@@ -47,13 +47,17 @@ def two_choices(rng: random.Random) -> Policy:
 
 
 class _Tied:
-    """Instances that are equally busy; `heaps` holds, for each weight, the richest first."""
+    """Instances that are equally busy; `heaps` holds, for each weight, the richest first.
 
-    __slots__ = ("heaps", "turns", "weight")
+    A tie that nobody is in any more stays, in case somebody comes back; then it is not `listed`.
+    """
+
+    __slots__ = ("heaps", "listed", "turns", "weight")
 
     def __init__(self) -> None:
         self.weight = 0
         self.turns = 0
+        self.listed = False
         self.heaps: defaultdict[int, list[int]] = defaultdict(list)
 
 
@@ -91,9 +95,11 @@ def _prepare(instances: Sequence[Instance]) -> Callable[[], Instance]:
     pushed, most_pushed = 0, 4 * size + 1000
 
     def sweep() -> None:
-        """Build the heaps anew, without the keys that are nobody's any more."""
-        for tied in by_load.values():
+        """Build the heaps anew, without the keys and the ties that are nobody's any more."""
+        for load, tied in [*by_load.items()]:
             tied.heaps.clear()
+            if not tied.listed:
+                del by_load[load]
         for seat in seats:
             seat.tied.heaps[seat.weight].append(seat.key)
         for tied in by_load.values():
@@ -108,8 +114,10 @@ def _prepare(instances: Sequence[Instance]) -> Callable[[], Instance]:
             tied, old = by_load.get(load), seat.tied
             if tied is None:
                 tied = by_load[load] = _Tied()
-                heappush(loads, load)
             if tied is not old:
+                if not tied.listed:
+                    tied.listed = True
+                    heappush(loads, load)
                 weight = seat.weight
                 old.weight -= weight
                 tied.weight += weight
@@ -123,7 +131,8 @@ def _prepare(instances: Sequence[Instance]) -> Callable[[], Instance]:
             sweep()
         tied = by_load[loads[0]]
         while not tied.weight:
-            del by_load[heappop(loads)]
+            tied.listed = False
+            heappop(loads)
             tied = by_load[loads[0]]
         turns, highest = tied.turns + size, 0
         best: _Seat | None = None

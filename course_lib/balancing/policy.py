@@ -1,7 +1,7 @@
 """What a policy is, and how it prepares once for a set of instances instead of at every pick."""
 
 from collections.abc import Callable, Sequence
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from course_lib.discovery.instance import Instance
 from course_lib.errors import NoInstances
@@ -28,18 +28,18 @@ def once_per_set(
     """
     known: Sequence[Instance] | None = None
     members: list[tuple[Instance, str, int]] = []
-    prepared: list[Prepared] = []
+    prepared: Any = None
 
     def of(instances: Sequence[Instance]) -> Prepared:
-        nonlocal known
+        nonlocal known, prepared
         if instances is not known:
             if not instances:
                 raise NoInstances("there is no instance to choose from")
             now = [(instance, instance.address, instance.weight) for instance in instances]
             if now != members:
-                prepared[:] = [prepare(instances)]
+                prepared = prepare(instances)
                 members[:] = now
             known = instances
-        return prepared[0]
+        return prepared
 
     return of
