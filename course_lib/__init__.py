@@ -9,7 +9,8 @@ middleware   one behaviour a file, wrapped around any endpoint
 discovery    who can be asked: instances that come and go
 balancing    whom to ask: eight policies, and the endpoint that stands for many
 stand_ins    embedded servers that speak a real protocol
-telemetry    logs and metrics: what a running service tells
+telemetry    what a running service tells: logs, metrics, traces, health
+platform     what looks after it: a pod that is probed and restarted
 lab          start it, load it, break it, watch it, in real or in virtual time
 grading      tasks, hints, predictions, progress, and the `course` command
 authoring    how the notebooks are executed, normalised and checked
