@@ -154,7 +154,8 @@ def test_which_are_written(answer):
     """The first ones are written, and then every so many."""
     numbers = [fields.get("number") for _, _, fields in thinned(answer, ["refused"] * 25)]
     call = '25 times write("refused", number=...), first=2, every=10'
-    expect(numbers, [1, 2, 12, 22], call, "Count from the last of the first ones.")
+    why = "Count from the last of the first ones, and hand the fields on with every line."
+    expect(numbers, [1, 2, 12, 22], call, why)
 
 
 @pytest.mark.task("thinned")
@@ -246,17 +247,36 @@ async def test_a_push_that_fails_loses_nothing(answer):
 @pytest.mark.task("buffer")
 async def test_lines_written_meanwhile_stay(answer):
     """Lines written while a push is on its way are neither sent nor lost."""
-    buffer = filled(answer, 2)
+    buffer, pushed = filled(answer, 2), []
 
     async def push(lines):
-        buffer.write("meanwhile")
+        buffer.write("line 1")
         await asyncio.sleep(1)
-        buffer.write("and another")
+        buffer.write("another")
+        pushed.extend(lines)
 
     await buffer.send(push)
     why = "Remove only the lines that were in the push, not whatever waits afterwards."
-    wanted = ["meanwhile", "and another"]
-    expect(list(buffer.waiting), wanted, "waiting, when two lines came during the push", why)
+    call = 'waiting, when "line 1" came once more during the push, and "another"'
+    expect(list(buffer.waiting), ["line 1", "another"], call, why)
+    why = "The push holds your own list, which grows under its hands. Give it a copy."
+    expect(pushed, ["line 0", "line 1"], "the lines of the push, at its end", why)
+
+
+@pytest.mark.task("buffer")
+async def test_lines_on_their_way_still_wait(answer):
+    """Lines on their way still wait, and count towards the limit."""
+    buffer, during = filled(answer, 2, most=3), []
+
+    async def push(lines):
+        for line in ("a", "b", "c"):
+            buffer.write(line)
+        during.extend([list(buffer.waiting), buffer.dropped])
+
+    await buffer.send(push)
+    call = "waiting and dropped during a push of 2 lines, with most=3, after 3 more"
+    why = "Nobody knows yet whether the push succeeds. Until then its lines take up room."
+    expect(during, [["line 0", "line 1", "a"], 2], call, why)
 
 
 @pytest.mark.task("buffer")
@@ -274,6 +294,13 @@ async def test_a_cancelled_push_loses_nothing(answer):
     why = "CancelledError is no Exception. Leave the lines where they are until the push is over."
     wanted = ["line 0", "line 1"]
     expect(list(buffer.waiting), wanted, "waiting, after the push was cancelled", why)
+    ensure(
+        task.cancelled(),
+        "Who cancels send wants it to end so. Catch Exception, and not more.",
+        call="the task of send, after it was cancelled",
+        got="it returned as if nothing had happened",
+        expected="cancelled",
+    )
 
 
 # query_for
@@ -321,7 +348,8 @@ def test_plain_text(answer):
 @pytest.mark.task("query_for")
 def test_quotes(answer):
     """Quotes are found as they were typed."""
-    expect_exactly(answer, '"no" and "} or {"', "they said no", why="A quote needs a backslash.")
+    why = "A quote needs a backslash."
+    expect_exactly(answer, '"no" and "} or {" `so`', "they said no", why=why)
 
 
 @pytest.mark.task("query_for")

@@ -71,7 +71,8 @@ def kept(answer, before, after, seconds, expected, why=""):
 @pytest.mark.task("kept_promise")
 def test_the_share_of_one_instance(answer):
     """Of 100 calls of one instance 60 took at most 0.1 s."""
-    kept(answer, {"a": {0.1: 0, INF: 0}}, {"a": {0.1: 60, INF: 100}}, 0.1, 0.6)
+    why = "The bucket of math.inf holds all calls, so it is what to divide by."
+    kept(answer, {"a": {0.1: 0, INF: 0}}, {"a": {0.1: 60, INF: 100}}, 0.1, 0.6, why)
 
 
 @pytest.mark.task("kept_promise")
@@ -270,7 +271,8 @@ def test_waits_before_it_fires(answer):
     """It is pending first, and fires when the time is over."""
     got = states(answer, 0.05, 60, (0, 0.1), (30, 0.2), (59, 0.1), (60, 0.1), (75, 0.1))
     expected = ["pending", "pending", "pending", "firing", "firing"]
-    expect(got, expected, "alert(0.05, 60), above it at 0, 30, 59, 60, 75")
+    why = "Remember since when. 0 is an instant too: ask whether it is None, not if it is true."
+    expect(got, expected, "alert(0.05, 60), above it at 0, 30, 59, 60, 75", why)
 
 
 @pytest.mark.task("alert")
