@@ -106,6 +106,7 @@ def test_lessons_say_the_same_again_offline_and_leave_nothing_behind(tmp_path: P
     prefix = loopback_alone()
     for path in LESSONS:
         write(watched(read(path)), tmp_path / "notebooks" / path.name)
+    shutil.copytree(ROOT / "notebooks" / "files", tmp_path / "notebooks" / "files")
     folder = str(tmp_path / "notebooks")
     spread = ("-n", "2", "--dist", "loadfile", f"--rootdir={tmp_path}")
     code, said = nbval(tmp_path, *spread, folder, prefix=prefix)
