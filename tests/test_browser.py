@@ -149,7 +149,7 @@ def test_the_first_link_into_the_glossary_leads_to_its_word(browser: Any, lab: s
     page.close()
 
 
-@pytest.mark.parametrize("lesson", ["2.4", "3.1"])
+@pytest.mark.parametrize("lesson", ["2.4", "3.1", "4.2"])
 def test_a_killed_instance_stands_still_on_the_page_while_another_serves_on(
     browser: Any, lab: str, lesson: str
 ):
