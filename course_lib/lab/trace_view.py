@@ -15,7 +15,7 @@ PICTURE_SECONDS = 1.0
 
 
 def draw(trace: Trace, *, title: str, guess: Any = None, steady: bool = True) -> Picture:
-    """A trace as a waterfall, in milliseconds since its first span began."""
+    """A trace as a waterfall, a colour for each service, in milliseconds since it began."""
     return waterfall(_steps(trace), title=title, guess=guess, steady=steady)
 
 
@@ -69,12 +69,14 @@ def _name(span: Span) -> str:
 
 def _steps(trace: Trace) -> list[Step]:
     began = trace.start
+    services = list(dict.fromkeys(span.service for _, span in trace.walk()))
     return [
         Step(
             _name(span) + ", failed" * span.failed,
             (span.start - began) / 1e6,
             (span.end - began) / 1e6,
             depth,
+            services.index(span.service),
         )
         for depth, span in trace.walk()
     ]

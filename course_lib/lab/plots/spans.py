@@ -41,12 +41,16 @@ class Span(NamedTuple):
 
 
 class Step(NamedTuple):
-    """One layer's share of a request; `depth` is 0 for the outermost."""
+    """One layer's share of a request; `depth` is 0 for the outermost, and gives the colour.
+
+    Steps that belong together may share a `colour` instead, counted from 0.
+    """
 
     name: str
     start: float
     end: float
     depth: int = 0
+    colour: int | None = None
 
 
 def state_look(state: str, looks: dict[str, tuple[str, str]]) -> dict[str, Any]:
@@ -123,7 +127,7 @@ def waterfall(
     axes = canvas.axes
     end = max(step.end for step in spans)
     for row, step in enumerate(spans):
-        colour = COLOURS[step.depth % 6]
+        colour = COLOURS[(step.depth if step.colour is None else step.colour) % 6]
         axes.barh(row, step.end - step.start, 0.6, left=step.start, color=colour)
         box = {"boxstyle": "round,pad=0.1", "fc": "white", "ec": "none", "alpha": 0.85}
         place = {"va": "center", "fontsize": 10.5, "bbox": box, "zorder": 5}
