@@ -1,7 +1,7 @@
 """Instances that say whether they are ready and know how to leave, and a balancer that asks them.
 
 `Polling` runs on the lab's loop, so that it goes on while a cell runs. Its probe is that of a
-balancer: five times a second, and two failures are enough.
+quick balancer: ten times a second, and two failures are enough.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ from course_lib.telemetry.probe_http import http_get
 from course_lib.telemetry.probes import Probe
 from course_lib.telemetry.shutdown import shut_down
 
-POLL = Probe(period_seconds=0.2, timeout_seconds=1.0, failure_threshold=2)
+POLL = Probe(period_seconds=0.1, timeout_seconds=1.0, failure_threshold=2)
 
 
 class ReadyInstance(FleetInstance):
