@@ -255,7 +255,7 @@ def test_nothing_and_everything(answer):
         [sum(bool(answer.keeps(trace_id, share)) for trace_id in ids) for share in (0, 1)],
         [0, len(ids)],
         f"kept of {len(ids)} traces at a share of 0 and of 1, among them the lowest and highest id",
-        "Compare with `<`, and with 2**64: the highest number is one less, and dividing it by 2**64 "
+        "Compare with `<`, and with 2**64: the highest number is one less, and divided by 2**64 it "
         "gives 1.0, since a float has 53 bits.",
     )
 
