@@ -37,11 +37,13 @@ LOOK_AGAIN = """\
 import asyncio as _asyncio
 from course_lib.grading.sandbox import shared as _grading
 from course_lib.lab import fleet as _fleet, launch as _launch, processes as _processes
+from course_lib.lab import server_process as _servers
 from course_lib.transport import http_client as _http
 _grading.stop()
 _launch.stop_all()
 _fleet.close_lines()
 _processes.stop_all()
+_servers.stop_all()
 await _http.close_connections()
 await _launch.on_lab(_http.close_connections())  # services call each other too
 _house = ("run_in_context", "Kernel.shell_main")  # the kernel's own, one for every cell

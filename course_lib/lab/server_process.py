@@ -16,6 +16,14 @@ from typing import Self
 
 STARTING_SECONDS = 20.0
 
+_running: "set[ServerProcess]" = set()
+
+
+def stop_all() -> None:
+    """End every server that still runs."""
+    for server in [*_running]:
+        server.stop()
+
 
 def dies_with_us(last_signal: signal.Signals = signal.SIGKILL) -> list[str]:
     """What stands before a command that shall end with the thread that starts it."""
@@ -61,6 +69,7 @@ class ServerProcess:
 
     def _run(self, command: Sequence[str | Path], ready: Callable[[], bool]) -> None:
         with self._log.open("wb") as log:
+            _running.add(self)
             self._process = subprocess.Popen(
                 command,
                 cwd=self.folder,
@@ -81,6 +90,7 @@ class ServerProcess:
     def stop(self) -> None:
         """End it and remove its folder; a second time does nothing."""
         atexit.unregister(self.stop)
+        _running.discard(self)
         if self._process is not None and self._process.poll() is None:
             self._process.send_signal(self._ends_at)
             self._process.wait(timeout=10)

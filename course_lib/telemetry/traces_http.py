@@ -2,10 +2,12 @@
 
 The exporter is OpenTelemetry's; the queue is ours, because the SDK's own does not count what
 it drops and may take half a minute to close. Whatever the collector does, the caller goes on.
+The thread and its connection are there while there is something to send, and no longer.
 """
 
 import threading
 from collections import deque
+from collections.abc import Callable
 from typing import Any, Self
 
 from opentelemetry.sdk.trace import ReadableSpan
@@ -38,7 +40,8 @@ def to_collector(
         session=session,
         compression=Compression.Gzip if gzip else Compression.NoCompression,
     )
-    return Reporter(exporter, queue_spans, batch_spans, every_seconds, timeout_seconds)
+    limits = queue_spans, batch_spans
+    return Reporter(exporter, limits, every_seconds, timeout_seconds, at_rest=session.close)
 
 
 class Reporter:
@@ -50,15 +53,16 @@ class Reporter:
     def __init__(
         self,
         exporter: Any,
-        queue_spans: int,
-        batch_spans: int,
+        limits: tuple[int, int],
         every_seconds: float,
         timeout_seconds: float,
+        *,
+        at_rest: Callable[[], object] = lambda: None,
     ) -> None:
         self.sent = self.failed = self.dropped = 0
         self._exporter = exporter
         self._queue: deque[ReadableSpan] = deque()
-        self._limits = queue_spans, batch_spans
+        self._limits, self._at_rest = limits, at_rest
         self._every_seconds, self._timeout_seconds = every_seconds, timeout_seconds
         self._changed = threading.Condition()
         self._awake = threading.Event()
@@ -73,7 +77,7 @@ class Reporter:
                 self.dropped += 1
                 return
             self._queue.append(span)
-            if self._thread is None or not self._thread.is_alive():
+            if self._thread is None or not self._thread.is_alive():  # a fork leaves threads behind
                 self._thread = threading.Thread(target=self._work, name="spans", daemon=True)
                 self._thread.start()
         if len(self._queue) >= self._limits[1]:
@@ -119,7 +123,6 @@ class Reporter:
         while True:
             self._awake.wait(self._every_seconds)
             self._awake.clear()
-            closing = self._closing
             while batch := self._next_batch():
                 delivered = not self._giving_up and self._deliver(batch)
                 with self._changed:
@@ -127,8 +130,11 @@ class Reporter:
                     self.failed += 0 if delivered else len(batch)
                     self._on_the_way = 0
                     self._changed.notify_all()
-            if closing:
-                return
+            self._at_rest()
+            with self._changed:
+                if not self._queue:
+                    self._thread = None
+                    return
 
     def _next_batch(self) -> list[ReadableSpan]:
         with self._changed:

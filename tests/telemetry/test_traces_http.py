@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from course_lib.lab import leaks
 from course_lib.lab.launch import serve
 from course_lib.stand_ins import OtlpCollector
 from course_lib.telemetry.traces import Spans, to_collector
@@ -58,6 +59,22 @@ def test_spans_leave_by_themselves_after_a_while():
     with serve(app) as server, to_collector(server.url, every_seconds=0.05) as reporter:
         record(reporter, 3)
         assert came.wait(5)
+
+
+def test_with_nothing_to_send_it_holds_neither_thread_nor_connection_and_begins_again():
+    collector = OtlpCollector()
+    with serve(collector.app) as server, to_collector(server.url) as reporter:
+        before = leaks.snapshot()
+        for _ in range(2):
+            record(reporter, 3)
+            assert reporter.flush()
+            give_up_at = time.monotonic() + 10
+            while (
+                now := leaks.snapshot()
+            ).threads | now.sockets != before.threads | before.sockets:
+                assert time.monotonic() < give_up_at, now.new_since(before)
+                time.sleep(0.005)
+        assert (reporter.sent, collector.kept_spans) == (6, 6)
 
 
 def test_after_it_is_closed_spans_are_dropped_and_counted():
