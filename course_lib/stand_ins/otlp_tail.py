@@ -27,7 +27,6 @@ class Undecided:
 
     def __init__(self, rule: TailSampling) -> None:
         self.rule = rule
-        self.kept_traces = self.let_go_traces = 0
         self.waiting_spans = 0
         self._waiting: dict[str, tuple[float, list[Span]]] = {}
         self._decided: dict[str, bool] = {}
@@ -63,6 +62,4 @@ class Undecided:
         self._decided[trace_id] = keep
         if len(self._decided) > REMEMBERED_DECISIONS:
             del self._decided[next(iter(self._decided))]
-        self.kept_traces += keep
-        self.let_go_traces += not keep
         return keep
