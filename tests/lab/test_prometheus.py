@@ -112,13 +112,16 @@ async def test_every_rule_and_every_panel_has_data_when_prometheus_scrapes_the_s
         )
         ids = [each["labels"]["trace_id"] for series in exemplars for each in series["exemplars"]]
         assert ids and all(re.fullmatch("[0-9a-f]{32}", trace_id) for trace_id in ids)
-        same_as_ours(prometheus)
+        await same_as_ours(prometheus)
         await same_pages(prometheus, one.url)
 
 
-def same_as_ours(prometheus: Prometheus) -> None:
+async def same_as_ours(prometheus: Prometheus) -> None:
     """Our functions on Prometheus's own samples give Prometheus's own numbers."""
-    now = time.time()
+    counted = 'requests_total{job="shop"}'
+    await prometheus.wait_for(f"min(count_over_time({counted}[7s])) > 2")
+    now = time.time()  # once a later page is stored, every query finds the same samples until now
+    await prometheus.wait_for(f"min(timestamp({counted})) > {now}")
     for name, ours in [("rate", rate), ("increase", increase)]:
         theirs = {
             frozenset(value.labels.items()): value.value
@@ -127,7 +130,8 @@ def same_as_ours(prometheus: Prometheus) -> None:
         mine = {}
         for labels, samples in prometheus.samples('requests_total{job="shop"}[7s]', at=now):
             unnamed = {key: text for key, text in labels.items() if key != "__name__"}
-            mine[frozenset(unnamed.items())] = ours(samples, now - 7, now)
+            if (value := ours(samples, now - 7, now)) is not None:
+                mine[frozenset(unnamed.items())] = value
         assert mine and mine == pytest.approx(theirs, rel=1e-9)
     name = "request_duration_seconds"
     memory = prometheus.memory(f'{name}_bucket{{job="shop"}}[7s]', at=now)
