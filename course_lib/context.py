@@ -77,9 +77,14 @@ def now() -> datetime:
 
 def new_trace() -> TraceContext:
     """The beginning of a new trace."""
-    return TraceContext(f"{ids.get().getrandbits(128) or 1:032x}", new_span_id())
+    return TraceContext(new_trace_id(), new_span_id())
+
+
+def new_trace_id() -> str:
+    """Thirty-two hexadecimal digits, never all zero."""
+    return (ids.get().getrandbits(128) or 1).to_bytes(16).hex()
 
 
 def new_span_id() -> str:
     """Sixteen hexadecimal digits, never all zero."""
-    return f"{ids.get().getrandbits(64) or 1:016x}"
+    return (ids.get().getrandbits(64) or 1).to_bytes(8).hex()

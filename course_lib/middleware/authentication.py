@@ -7,7 +7,6 @@ service to decide (`PermissionDenied`).
 
 import binascii
 import secrets
-from base64 import b64decode
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from typing import Any, NoReturn
@@ -32,9 +31,10 @@ def basic(passwords: Mapping[str, str], *, realm: str = "shop") -> Middleware:
 
     def check(credentials: str) -> str:
         try:
-            user, colon, password = b64decode(credentials, validate=True).partition(b":")
-        except (binascii.Error, ValueError):
+            decoded = binascii.a2b_base64(credentials, strict_mode=True)
+        except ValueError:
             _refuse("the credentials are not base64", scheme)
+        user, colon, password = decoded.partition(b":")
         known = expected.get(user, nobody)
         if not secrets.compare_digest(_digest(password), known) or not colon:
             _refuse("wrong user or password", scheme)

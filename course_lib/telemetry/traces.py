@@ -24,7 +24,7 @@ from opentelemetry.trace import (
 )
 from opentelemetry.trace.span import TraceState
 
-from course_lib.context import TraceContext, ids, new_span_id, wall_clock
+from course_lib.context import TraceContext, ids, new_span_id, new_trace_id, wall_clock
 from course_lib.errors import Answer
 from course_lib.telemetry.trace_sampling import Sampler, always_off, always_on, by_chance, ratio
 from course_lib.telemetry.traces_http import Reporter, to_collector
@@ -109,7 +109,7 @@ class Spans:
     ) -> "Recorded | Unrecorded":
         """Begin a span below `parent`, or a new trace without one."""
         if parent is None:
-            trace_id, state = f"{ids.get().getrandbits(128) or 1:032x}", ""
+            trace_id, state = new_trace_id(), ""
         else:
             trace_id, state = parent.trace_id, parent.tracestate
         if not self._sampler(parent, trace_id):
