@@ -8,7 +8,7 @@ resilience4j. A probe that never ends keeps its permit: put a timeout inside the
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from math import inf
+from math import inf, ulp
 from typing import Any
 
 from course_lib.endpoint import Endpoint, Middleware
@@ -70,6 +70,11 @@ class CircuitBreaker:
     ) -> None:
         if min(window, minimum_calls, half_open_permits) < 1:
             raise ValueError("window, minimum_calls and half_open_permits: expected 1 or more")
+        for rate in (failure_rate_threshold, slow_call_rate_threshold):
+            if not 0 <= rate <= 1:
+                raise ValueError(f"a rate threshold is a share from 0 to 1, got {rate}")
+        if window_seconds is not None and not window_seconds > 0:
+            raise ValueError(f"window_seconds: expected more than 0, got {window_seconds}")
         self.name = name
         self.failure_rate_threshold = failure_rate_threshold
         self.slow_call_seconds = slow_call_seconds
@@ -108,7 +113,8 @@ class CircuitBreaker:
             return self._generation
         if self._state == "open":
             if now <= self._open_until:
-                wait = self._open_until - now
+                # At the very end it is one tick, or whoever waits that long would never get on.
+                wait = self._open_until - now or ulp(now)
                 raise CircuitOpen(
                     f"{self.name} is open for another {wait:.3g} s", retry_after_seconds=wait
                 )

@@ -323,6 +323,31 @@ def test_a_breaker_that_could_never_work_is_refused(option: str) -> None:
         circuit_of(**{option: 0})
 
 
+@pytest.mark.parametrize("option", ["failure_rate_threshold", "slow_call_rate_threshold"])
+@pytest.mark.parametrize("rate", [50, -0.1, float("nan")])
+def test_a_threshold_in_percent_would_never_be_reached_and_is_refused(
+    option: str, rate: float
+) -> None:
+    with pytest.raises(ValueError, match="a share from 0 to 1, got"):
+        circuit_of(**{option: rate})
+
+
+@pytest.mark.parametrize("seconds", [0, -1, float("nan")])
+def test_a_window_that_holds_nothing_is_refused(seconds: float) -> None:
+    with pytest.raises(ValueError, match="window_seconds: expected more than 0"):
+        circuit_of(window_seconds=seconds)
+
+
+async def test_who_waits_as_long_as_told_gets_through_soon() -> None:
+    circuit, _ = await tripped()
+    for _ in range(2):
+        (refusal,) = await call(circuit, answers)
+        assert isinstance(refusal, CircuitOpen) and refusal.retry_after_seconds
+        await asyncio.sleep(refusal.retry_after_seconds)
+    assert await call(circuit, answers) == ["ok"]
+    assert asyncio.get_running_loop().time() == pytest.approx(60)
+
+
 def test_what_counts_as_a_failure_unless_told_otherwise() -> None:
     verdicts = [not_an_answer(error) for error in (Unavailable(), TypeError(), NotFound())]
     assert verdicts == [True, True, False]
