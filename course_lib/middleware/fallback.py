@@ -68,8 +68,8 @@ def stale_cache(
             try:
                 response = await inner(request)
             except Exception as error:
-                instant, response = kept.get(name, (float("-inf"), None))
-                if not when(error) or clock() > instant + max_age_seconds:
+                instant, response = kept.get(name, (None, None))
+                if instant is None or not when(error) or clock() > instant + max_age_seconds:
                     raise
                 on_fallback(request, error)
                 return response

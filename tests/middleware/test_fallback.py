@@ -65,6 +65,17 @@ async def test_the_last_good_answer_is_given_while_it_is_fresh_enough() -> None:
         await call(1)
 
 
+async def test_however_old_an_answer_may_be_there_must_have_been_one() -> None:
+    users = Users()
+    call = stale_cache(float("inf"))(users)
+    await call(1)
+    users.error = Unavailable()
+    await asyncio.sleep(1e9)
+    assert await call(1) == "Ada 1"
+    with pytest.raises(Unavailable):
+        await call(2)
+
+
 async def test_another_request_gets_no_answer_that_was_not_its_own() -> None:
     users = Users()
     call = stale_cache(60, key=lambda request: request % 10)(users)
