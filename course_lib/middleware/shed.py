@@ -16,7 +16,8 @@ class AdaptiveLimit:
     """How many requests may be in flight at once; it follows how long they take, in seconds.
 
     An answer in time raises it by 1 / limit while it is in use; one too late lowers it by a
-    tenth, at most once for the requests that were in flight together.
+    tenth, at most once for the requests that were in flight together. A request that was
+    cancelled in time says nothing.
     """
 
     def __init__(
@@ -28,13 +29,13 @@ class AdaptiveLimit:
         self.in_flight = 0
         self._lowered_at = float("-inf")
 
-    def finished(self, started: float, now: float) -> None:
+    def finished(self, started: float, now: float, *, cancelled: bool = False) -> None:
         """Learn from a request that ran from `started` to `now`."""
         if now > started + self.target_seconds:
             if started >= self._lowered_at:
                 self.limit = max(self.least, self.limit * 0.9)
                 self._lowered_at = now
-        elif 2 * self.in_flight >= self.limit:
+        elif not cancelled and 2 * self.in_flight >= self.limit:
             self.limit = min(self.most, self.limit + 1 / self.limit)
 
 
@@ -58,11 +59,15 @@ def shed(limit: AdaptiveLimit, *, share: Callable[[Any], float] = _all_alike) ->
                 )
             clock = asyncio.get_running_loop().time
             started = clock()
+            cancelled = False
             limit.in_flight += 1
             try:
                 return await inner(request)
+            except asyncio.CancelledError:
+                cancelled = True
+                raise
             finally:
-                limit.finished(started, clock())
+                limit.finished(started, clock(), cancelled=cancelled)
                 limit.in_flight -= 1
 
         return endpoint

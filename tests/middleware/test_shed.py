@@ -94,3 +94,22 @@ async def test_a_cancelled_request_is_in_flight_no_longer() -> None:
     task.cancel()
     await asyncio.wait([task])
     assert limit.in_flight == 0
+
+
+async def test_callers_who_give_up_before_the_answer_is_late_do_not_raise_the_limit() -> None:
+    limit = AdaptiveLimit(1.0, initial=10)
+    waiting = [asyncio.create_task(shed(limit)(Workers())("")) for _ in range(10)]
+    await asyncio.sleep(0.05)
+    for task in waiting:
+        task.cancel()
+    await asyncio.wait(waiting)
+    assert limit.limit == 10
+
+
+async def test_callers_who_give_up_when_it_is_late_lower_the_limit() -> None:
+    limit = AdaptiveLimit(0.02, initial=10)
+    waiting = asyncio.create_task(shed(limit)(Workers())(""))
+    await asyncio.sleep(0.05)
+    waiting.cancel()
+    await asyncio.wait([waiting])
+    assert limit.limit == pytest.approx(9)
