@@ -53,8 +53,9 @@ async def ask(
     try:
         async with asyncio.timeout(answer_seconds):
             answer = await client.request(method, path, **options)
-    except (httpx.TransportError, TimeoutError) as error:
-        raise Unavailable(f"no answer from Consul: {error or type(error).__name__}") from error
+    except (httpx.RequestError, TimeoutError) as error:
+        words = str(error) or type(error).__name__
+        raise Unavailable(f"no answer from Consul: {words}") from error
     if answer.is_success:
         return answer
     kind = {404: NotFound}.get(answer.status_code, InvalidRequest)
@@ -149,11 +150,11 @@ class ConsulInstancer:
         try:
             found = [_instance(entry) for entry in _entries(answer.json())]
             answered = int(answer.headers.get("x-consul-index", 0))
-        except (ValueError, TypeError, KeyError) as error:
+            # One address under several ids is one instance, or it would get a double share.
+            by_address = {instance.address: instance for instance in reversed(sorted_set(found))}
+            return sorted_set(by_address.values()), answered
+        except Exception as error:  # whatever a registry says must not end the watch
             raise Internal(f"Consul's answer makes no sense: {error!r}") from error
-        # One address registered under several ids is one instance, or it would get a double share.
-        by_address = {instance.address: instance for instance in reversed(sorted_set(found))}
-        return sorted_set(by_address.values()), answered
 
     def _push(self, event: Event) -> None:
         self._last = event

@@ -44,6 +44,8 @@ class ConsulRegistrar:
         if ttl_seconds is not None and check_url is not None:
             raise ValueError("give ttl_seconds or check_url, not both")
         host, _, port = address.rpartition(":")
+        if not (host and port.isdecimal()):
+            raise ValueError(f"address: expected HOST:PORT, got {address!r}")
         self._client = client
         self.id = id or f"{service}-{host}-{port}"
         self._ttl_seconds = ttl_seconds

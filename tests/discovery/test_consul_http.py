@@ -1,9 +1,11 @@
 """Registrar and instancer against the embedded agent, and against registries that misbehave."""
 
 import asyncio
+import json
 import queue
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from math import inf
 from random import Random
 from typing import Any
 
@@ -204,7 +206,16 @@ async def test_refusals_are_errors_too(status: int) -> None:
     assert "No cluster leader" in str(log.events[0].error)
 
 
-@pytest.mark.parametrize("body", ["", "null", "{}", '[{"Node": 1}]', "[[]]", '[{"Service": {}}]'])
+NONSENSE = ["", "null", "{}", '[{"Node": 1}]', "[[]]", '[{"Service": {}}]']
+NONSENSE += [
+    json.dumps([entry("u1"), {"Node": {}, "Service": entry("u2")["Service"] | wrong}])
+    for wrong in (
+        {"Weights": None}, {"Weights": {"Passing": inf}}, {"Meta": [1]}, {"ID": None}, {"ID": [1]},
+    )
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("body", [*NONSENSE, pytest.param("[" * 10_000, id="too deep")])
 async def test_an_answer_that_makes_no_sense_is_an_error_and_not_the_end(body: str) -> None:
     sense = '[{"Node": {"Address": "n"}, "Service": {"ID": "a", "Address": "", "Port": 1}}]'
     answers = iter([body, sense])
@@ -219,6 +230,32 @@ async def test_an_answer_that_makes_no_sense_is_an_error_and_not_the_end(body: s
         await asyncio.sleep(2)
     assert [line for _, line in log.lines] == ["error", "a"]
     assert log.events[1].instances[0].address == "n:1"
+
+
+async def test_an_answer_that_cannot_be_decoded_is_an_error_and_not_the_end() -> None:
+    def handle(_: httpx.Request) -> httpx.Response:
+        garbled = httpx.ByteStream(b"not gzip")
+        return httpx.Response(200, headers={"content-encoding": "gzip"}, stream=garbled)
+
+    async with watching(answering(handle)) as log:
+        await asyncio.sleep(30)
+    assert len(log.events) > 5 and isinstance(log.events[-1].error, Unavailable)
+
+
+async def test_an_agent_that_never_answers_is_named_as_the_timeout_it_is() -> None:
+    async def handle(_: httpx.Request) -> httpx.Response:
+        await asyncio.Event().wait()
+        return httpx.Response(200)
+
+    async with watching(answering(handle)) as log:  # type: ignore[arg-type]
+        await asyncio.sleep(6)
+    assert str(log.events[0].error) == "no answer from Consul: TimeoutError"
+
+
+@pytest.mark.parametrize("address", ["localhost", ":80", "localhost:", "localhost:http", ""])
+def test_a_registrar_needs_host_and_port(address: str) -> None:
+    with pytest.raises(ValueError, match="expected HOST:PORT, got"):
+        ConsulRegistrar(client_of(ConsulAgent()), "users", address)
 
 
 async def test_an_agent_that_hangs_is_an_error_after_the_wait() -> None:
