@@ -116,7 +116,7 @@ class CheckRunner:
         except TimeoutError:
             status, output = "critical", f"{place}: context deadline exceeded"
         except Exception as error:
-            status, output = "critical", f"{place}: {error or type(error).__name__}"
+            status, output = "critical", f"{place}: {str(error) or type(error).__name__}"
         self._later(check, self._interval(check), self._launch)
         self._judge(check, status, output)
 

@@ -70,7 +70,8 @@ def read_service(raw: object) -> ServiceDefinition:
     if not 0 <= port <= 65535:
         raise Refused(400, f"Invalid service port: {port}")
     passing, warning = _weights(fields)
-    raw_checks = [fields.value("Check"), *fields.items("Checks")]
+    single = fields.value("Check")
+    raw_checks = [None if single == {} else single, *fields.items("Checks")]
     checks = tuple(_read_check(raw_check) for raw_check in raw_checks if raw_check is not None)
     for check in checks:
         if check.status and check.status not in STATUSES:

@@ -36,7 +36,9 @@ def connect(agent: ConsulAgent) -> httpx.AsyncClient:
         (b'{"name": "a", "meta": {"x": 1}}', "Meta"),
         (b'{"name": "a", "meta": {"x y": "1"}}', "Invalid Service Meta"),
         (b'{"name": "a", "weights": {"passing": 0}}', "Passing must be greater than 0"),
-        (b'{"name": "a", "check": {}}', "TTL must be > 0 for TTL checks"),
+        (b'{"name": "a", "check": {"notes": "x"}}', "TTL must be > 0 for TTL checks"),
+        (b'{"name": "a", "checks": [{}]}', "TTL must be > 0 for TTL checks"),
+        (b'{"name": "a", "check": []}', "cannot unmarshal array"),
         (b'{"name": "a", "check": {"http": "http://x"}}', "Interval must be > 0"),
         (b'{"name": "a", "check": {"ttl": "1s", "interval": "1s"}}', "cannot both be specified"),
         (b'{"name": "a", "check": {"ttl": "soon"}}', 'time: invalid duration "soon"'),
@@ -51,6 +53,13 @@ async def test_a_malformed_registration_is_a_bad_request(body: bytes, words: str
     assert answer.status_code == 400
     assert words in answer.text
     assert (await client.get("/agent/services")).json() == {}
+
+
+async def test_an_empty_check_is_no_check() -> None:
+    client = connect(ConsulAgent())
+    answer = await client.put("/agent/service/register", json={"Name": "a", "Check": {}})
+    assert answer.status_code == 200
+    assert (await client.get("/agent/checks")).json() == {}
 
 
 @pytest.mark.parametrize(

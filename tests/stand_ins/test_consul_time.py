@@ -182,6 +182,17 @@ async def test_a_hanging_target_turns_critical_and_holds_up_nobody() -> None:
     assert gaps == {"http://hangs": {12.0}, "http://well": {5.0}}
 
 
+async def test_a_failure_without_words_is_named_by_its_kind() -> None:
+    async def fetch(_: CheckDefinition) -> tuple[str, str]:
+        raise httpx.ReadError("")
+
+    client = connect(probing(fetch))
+    await register(client, "a", http="http://a", interval="1s")
+    await asyncio.sleep(2)
+    check = (await client.get("/agent/checks")).json()["service:a"]
+    assert check["Output"] == 'GET "http://a": ReadError'
+
+
 async def test_a_flapping_target_changes_state_only_after_enough_results_in_a_row() -> None:
     results = iter("pfpfppffpfffp" + "p" * 100)
 
