@@ -90,7 +90,7 @@ THEIRS: dict[str, list[str]] = {
     "nbclient": ["authoring*"],
     "jupyter_server": ["grading*"],
     "psutil": ["lab*", "telemetry.runtime"],
-    "pybreaker": ["lab.breaker_replay"],
+    "pybreaker": ["lab.scenes.breaker_replay"],
     "yaml": ["platform*"],
 }
 

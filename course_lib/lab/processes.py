@@ -15,9 +15,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
-from course_lib.lab.ports import free_addresses
 from course_lib.lab.process_log import ProcessLog
-from course_lib.lab.server_process import dies_with_us
+from course_lib.lab.servers.child import dies_with_us
+from course_lib.lab.servers.ports import free_addresses
 
 READY_SECONDS, DRAIN_SECONDS = 20.0, 2.0
 

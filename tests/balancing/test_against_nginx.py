@@ -11,7 +11,7 @@ import pytest
 from course_lib.balancing import Instance, Policy
 from course_lib.balancing.nginx import read_upstream
 from course_lib.balancing.plain import plain_least_connections, plain_weighted_round_robin
-from course_lib.lab.nginx import Nginx, binary, free_addresses
+from course_lib.lab.servers.nginx import Nginx, binary, free_addresses
 
 WEIGHTS = [
     (1, 1, 1),

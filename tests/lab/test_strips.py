@@ -3,8 +3,8 @@
 from types import SimpleNamespace
 from typing import Any
 
-from course_lib.lab.guarded import Guarded
 from course_lib.lab.plots import strips, traffic
+from course_lib.lab.scenes.guarded import Guarded
 from course_lib.middleware.breaker import CircuitBreaker
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from course_lib.errors import Conflict, Unavailable
-from course_lib.lab.servers import Postgres, postgres_folder
+from course_lib.lab.servers.postgres import Postgres, postgres_folder
 from course_lib.shop.catalogue import Product
 from course_lib.shop.orders import Item, Order
 from course_lib.shop.storage import MemoryTable, Table

@@ -14,8 +14,8 @@ import pytest
 from course_lib.balancing import Instance, balance, round_robin
 from course_lib.lab.http_load import HttpLoad
 from course_lib.lab.load import Result, load
-from course_lib.lab.polled import polled
 from course_lib.lab.processes import Process
+from course_lib.lab.scenes.polled import polled
 from course_lib.telemetry.health import Health
 from course_lib.telemetry.probe_http import http_get
 from course_lib.telemetry.probes import Probe

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from course_lib.lab.leaving import Polling, ReadyFleet, ReadyInstance, load_while
+from course_lib.lab.scenes.leaving import Polling, ReadyFleet, ReadyInstance, load_while
 
 pytestmark = pytest.mark.real_time
 

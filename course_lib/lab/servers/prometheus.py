@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import httpx
 
 from course_lib.lab.series_memory import SeriesMemory
-from course_lib.lab.server_process import ServerProcess
+from course_lib.lab.servers.child import ServerProcess
 
 HOW_TO_INSTALL = (
     "Prometheus is not installed: `apt-get install prometheus`, `brew install prometheus`"

@@ -8,9 +8,9 @@ import httpx
 from course_lib.discovery import Endpointer, Event, Instance
 from course_lib.discovery.consul_http import ConsulInstancer, consul_client
 from course_lib.discovery.endpointer import Factory
-from course_lib.lab.diary import Diary
 from course_lib.lab.instances import FleetInstance, Shown
 from course_lib.lab.launched import Server, start
+from course_lib.lab.scenes.diary import Diary
 
 
 class Watch(Server):

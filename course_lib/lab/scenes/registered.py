@@ -12,11 +12,11 @@ from typing import Any
 from course_lib.discovery.consul_http import consul_client
 from course_lib.discovery.consul_registrar_http import ConsulRegistrar
 from course_lib.errors import CallError
-from course_lib.lab.diary import Diary
 from course_lib.lab.fleet import Fleet
 from course_lib.lab.instances import FleetInstance
 from course_lib.lab.launched import Server, start, stop_together
-from course_lib.lab.watching import Seen, Watch
+from course_lib.lab.scenes.diary import Diary
+from course_lib.lab.scenes.watching import Seen, Watch
 
 __all__ = ["Diary", "RegisteredFleet", "Seen", "Watch"]
 

@@ -5,13 +5,13 @@ from random import Random
 
 import pytest
 
-from course_lib.lab.ailing import Ailing, Anew
 from course_lib.lab.faults import Faults
 from course_lib.lab.fleet import Fleet
 from course_lib.lab.http_load import HttpLoad
 from course_lib.lab.load import load
 from course_lib.lab.plots import dashboard
-from course_lib.lab.red_view import RedView
+from course_lib.lab.scenes.ailing import Ailing, Anew
+from course_lib.lab.scenes.red_view import RedView
 from course_lib.lab.widgets import control_panel
 from course_lib.middleware.instrumenting import instrumenting
 from course_lib.shop.users import with_demo_users

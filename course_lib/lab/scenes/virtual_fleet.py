@@ -15,7 +15,7 @@ from course_lib.discovery.consul_registrar_http import ConsulRegistrar
 from course_lib.endpoint import Endpoint
 from course_lib.errors import Unavailable
 from course_lib.lab.load import load
-from course_lib.lab.wire import Wire
+from course_lib.lab.scenes.wire import Wire
 from course_lib.stand_ins import ConsulAgent
 
 _CALL_SECONDS = 0.01

@@ -7,8 +7,8 @@ import pytest
 
 from course_lib.errors import Unavailable
 from course_lib.lab.launch import serve
-from course_lib.lab.trace_view import NewestTrace, draw, own_seconds
-from course_lib.lab.traced_shop import (
+from course_lib.lab.scenes.trace_view import NewestTrace, draw, own_seconds
+from course_lib.lab.scenes.traced_shop import (
     OrderPage,
     Parts,
     ShowOrder,

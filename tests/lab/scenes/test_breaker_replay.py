@@ -4,8 +4,8 @@ import pybreaker
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from course_lib.lab.breaker_replay import replay
-from course_lib.lab.breaker_rules import GobreakerRules
+from course_lib.lab.scenes.breaker_replay import replay
+from course_lib.lab.scenes.breaker_rules import GobreakerRules
 from course_lib.middleware.breaker import CircuitBreaker
 
 GAPS = st.sampled_from([0.25, 1.0, 4.0, 11.0])

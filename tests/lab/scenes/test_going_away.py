@@ -4,7 +4,7 @@ import grpc
 import pytest
 
 from course_lib.errors import Unavailable
-from course_lib.lab.going_away import going_away
+from course_lib.lab.scenes.going_away import going_away
 from course_lib.shop.users_grpc import grpc_user_client
 
 pytestmark = pytest.mark.real_time

@@ -1,6 +1,6 @@
 """An alert waits for its `for` and forgets at the first good count."""
 
-from course_lib.lab.alert_rule import alert_states, rings
+from course_lib.lab.scenes.alert_rule import alert_states, rings
 
 COUNTS = [(0, 0), (10, 9), (20, 0), (30, 9), (40, 9), (50, 9), (60, 0)]
 

@@ -10,8 +10,8 @@ import re
 import signal
 from pathlib import Path
 
-from course_lib.lab.ports import free_addresses as free_addresses
-from course_lib.lab.server_process import ServerProcess
+from course_lib.lab.servers.child import ServerProcess
+from course_lib.lab.servers.ports import free_addresses as free_addresses
 
 _CONFIGURATION = """
 {user}daemon off; master_process off; pid nginx.pid; error_log stderr warn;

@@ -9,7 +9,7 @@ import pytest
 
 from course_lib.errors import CallError, NotFound, Unavailable
 from course_lib.lab.launch import running, stop_all
-from course_lib.lab.ways import three_ways, two_wires
+from course_lib.lab.scenes.ways import three_ways, two_wires
 from course_lib.shop.endpoints import user_endpoints
 from course_lib.shop.users import User, UserService, with_demo_users
 from course_lib.transport.hooks import bearer

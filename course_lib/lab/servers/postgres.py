@@ -8,7 +8,7 @@ import socket
 import subprocess
 from pathlib import Path
 
-from course_lib.lab.server_process import ServerProcess
+from course_lib.lab.servers.child import ServerProcess
 
 _READY = "ready to accept connections"
 

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from course_lib.lab.processes import Process
-from course_lib.lab.scaffold import Project, lay
+from course_lib.lab.scenes.scaffold import Project, lay
 
 
 @pytest.fixture

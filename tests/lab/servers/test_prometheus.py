@@ -24,8 +24,8 @@ from course_lib.endpoint import Middleware, chain
 from course_lib.lab.faults import Faults
 from course_lib.lab.http_load import HttpLoad
 from course_lib.lab.launch import serve
-from course_lib.lab.prometheus import HOW_TO_INSTALL, Prometheus, installed, promtool
 from course_lib.lab.scraper import Scraper
+from course_lib.lab.servers.prometheus import HOW_TO_INSTALL, Prometheus, installed, promtool
 from course_lib.middleware.instrumenting import instrumenting
 from course_lib.middleware.tracing import tracing
 from course_lib.shop.catalogue import with_demo_products
@@ -227,7 +227,7 @@ def test_a_new_one_replaces_the_one_before():
 @pytest.mark.skipif(sys.platform != "linux", reason="the kernel's help is Linux only")
 def test_it_dies_with_a_parent_that_is_killed():
     code = (
-        "from course_lib.lab.prometheus import Prometheus\n"
+        "from course_lib.lab.servers.prometheus import Prometheus\n"
         "prometheus = Prometheus({})\n"
         "print(prometheus.pid, prometheus.folder, flush=True)\n"
         "input()\n"

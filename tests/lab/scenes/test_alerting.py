@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from course_lib.lab.alerting import fires_at
-from course_lib.lab.prometheus import HOW_TO_INSTALL, installed
+from course_lib.lab.scenes.alerting import fires_at
+from course_lib.lab.servers.prometheus import HOW_TO_INSTALL, installed
 
 RULES = "groups: [{name: a, rules: [{alert: Down, expr: up == 0, for: 1m}]}]"
 

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from course_lib.lab.launch import serve
-from course_lib.lab.log_view import LogView
+from course_lib.lab.scenes.log_view import LogView
 from course_lib.stand_ins import LogStore
 from course_lib.telemetry.logs import json_logger
 from course_lib.telemetry.shipping_http import Shipper

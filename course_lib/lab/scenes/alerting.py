@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from course_lib.lab.prometheus import promtool
+from course_lib.lab.servers.prometheus import promtool
 
 STEP_SECONDS = 15
 

@@ -4,9 +4,9 @@ import asyncio
 
 import pytest
 
-from course_lib.lab.blocked import Service, figures, page_beside_the_loop
 from course_lib.lab.http_load import HttpLoad
 from course_lib.lab.launch import serve
+from course_lib.lab.scenes.blocked import Service, figures, page_beside_the_loop
 from course_lib.telemetry.health import Health
 from course_lib.telemetry.probe_http import http_get
 

@@ -3,7 +3,7 @@
 import json
 
 from course_lib.lab.load import load
-from course_lib.lab.logged_shop import logged_shop
+from course_lib.lab.scenes.logged_shop import logged_shop
 from course_lib.telemetry.logs import json_logger
 
 

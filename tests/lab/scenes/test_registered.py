@@ -12,9 +12,9 @@ from course_lib.discovery import Endpointer
 from course_lib.discovery.consul_http import ConsulInstancer, consul_client
 from course_lib.lab.fleet import Fleet
 from course_lib.lab.launch import serve
-from course_lib.lab.registered import Diary, RegisteredFleet, Seen, Watch
-from course_lib.lab.virtual_fleet import VirtualFleet, failures
-from course_lib.lab.wire import Wire
+from course_lib.lab.scenes.registered import Diary, RegisteredFleet, Seen, Watch
+from course_lib.lab.scenes.virtual_fleet import VirtualFleet, failures
+from course_lib.lab.scenes.wire import Wire
 from course_lib.stand_ins import ConsulAgent
 from tests.lab.apps import App
 

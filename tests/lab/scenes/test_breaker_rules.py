@@ -3,7 +3,7 @@
 import asyncio
 
 from course_lib.errors import CircuitOpen, Unavailable
-from course_lib.lab.breaker_rules import GobreakerRules, HystrixRules
+from course_lib.lab.scenes.breaker_rules import GobreakerRules, HystrixRules
 from course_lib.middleware.breaker import CircuitBreaker, breaker
 
 

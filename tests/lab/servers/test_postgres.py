@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from course_lib.lab.servers import postgres_folder
+from course_lib.lab.servers.postgres import postgres_folder
 
 ALONE = ("unshare", "-r")  # a namespace in which root is the only user
-START = "from course_lib.lab.servers import Postgres; Postgres()"
+START = "from course_lib.lab.servers.postgres import Postgres; Postgres()"
 
 
 def test_postgres_says_that_it_cannot_run_as_root_and_leaves_no_folder(tmp_path: Path):

@@ -17,7 +17,7 @@ from course_lib.lab.fleet import Fleet, FleetInstance
 from course_lib.lab.http_load import HttpLoad
 from course_lib.lab.launched import Server, start
 from course_lib.lab.load import Result, load
-from course_lib.lab.polled import Discover, polled
+from course_lib.lab.scenes.polled import Discover, polled
 from course_lib.telemetry.health import PAGES, Health
 from course_lib.telemetry.probe_http import http_get
 from course_lib.telemetry.probes import Probe

@@ -3,7 +3,7 @@
 import pytest
 
 from course_lib.lab import virtual_time
-from course_lib.lab.pods import hiccup, live, mostly_failing
+from course_lib.lab.scenes.pods import hiccup, live, mostly_failing
 from course_lib.platform.container import Container
 from course_lib.platform.pod import Pod
 from course_lib.telemetry.health import Health
