@@ -133,7 +133,7 @@ class VirtualTimeLoop(_BaseEventLoop):
         """Move the clock to the next timer, and make ready every timer that is due then."""
         timers, ready = self._timers, self._ready
         while not ready:
-            if not timers or timers[0][0] == math.inf:
+            if not timers or not timers[0][0] < math.inf:  # infinite, or not a number
                 raise Deadlock(_story(self))
             when = timers[0][0]
             self._now = max(self._now, when)

@@ -7,6 +7,7 @@ or child processes here: they live in real time, and asking for one is an error.
 
 import asyncio
 import contextvars
+import inspect
 import random
 import signal
 import threading
@@ -52,16 +53,23 @@ def _enter(loop: VirtualTimeLoop, seed: int) -> None:
 
 
 async def _call(main: Any) -> Any:
-    return await (main() if callable(main) else main)
+    awaitable = main() if callable(main) else main
+    if not inspect.isawaitable(awaitable):
+        got = type(awaitable).__name__
+        raise TypeError(f"run(main): a coroutine or a function that returns one, not {got}")
+    return await awaitable
 
 
 def _run(loop: VirtualTimeLoop, main: Any, inherited: contextvars.Context) -> Any:
     task = loop.create_task(_call(main), name="main", context=inherited)
     try:
         result = loop.run_until_complete(task)
+    except KeyboardInterrupt:
+        _finish(loop, seconds_a_task=0.0)  # who interrupts does not wait
+        raise
     except BaseException as error:
         lost = [e for e in _finish(loop) if e is not error]
-        if isinstance(error, Deadlock) and lost:
+        if isinstance(error, Deadlock) and any(not isinstance(e, _Stubborn) for e in lost):
             raise _one(lost) from error
         for other in lost:
             error.add_note(f"and nobody retrieved: {other!r}")
@@ -77,10 +85,16 @@ def _one(errors: list[BaseException]) -> BaseException:
     return BaseExceptionGroup("exceptions that nobody retrieved", errors)
 
 
-def _finish(loop: VirtualTimeLoop) -> list[BaseException]:
+class _Stubborn(RuntimeError):
+    """Something went on although it was cancelled."""
+
+
+def _finish(
+    loop: VirtualTimeLoop, seconds_a_task: float = _CLEAN_UP_SECONDS_A_TASK
+) -> list[BaseException]:
     """Cancel what is pending, and return the exceptions nobody asked for, in order."""
     pending = loop.pending()
-    _clean_up_within(loop, _CLEAN_UP_SECONDS + len(pending) * _CLEAN_UP_SECONDS_A_TASK)
+    _clean_up_within(loop, _CLEAN_UP_SECONDS + len(pending) * seconds_a_task)
     try:
         while pending:
             for task in pending:
@@ -92,7 +106,7 @@ def _finish(loop: VirtualTimeLoop) -> list[BaseException]:
     except (Deadlock, TimeoutError):
         stuck = [task.get_name() for task in pending if not task.done()]
         words = f"these tasks did not end when cancelled: {', '.join(stuck)}"
-        loop.lost.append(RuntimeError(words if stuck else "a generator did not end when closed"))
+        loop.lost.append(_Stubborn(words if stuck else "a generator did not end when closed"))
         for task in loop.pending():
             task._log_destroy_pending = False  # type: ignore[attr-defined]
     return loop.unretrieved()

@@ -47,6 +47,12 @@ def test_it_takes_a_coroutine_or_a_function_that_returns_one():
     assert run(main()) == run(main) == run(lambda: main()) == 7
 
 
+@pytest.mark.parametrize(("main", "kind"), [(5, "int"), (lambda: 5, "int"), (None, "NoneType")])
+def test_anything_else_is_refused_in_words(main: Any, kind: str):
+    with pytest.raises(TypeError, match=f"a coroutine or a function that returns one, not {kind}"):
+        run(main)
+
+
 async def test_timers_of_one_instant_run_in_the_order_in_which_they_were_set():
     order: list[int] = []
     for n in range(20):
@@ -93,9 +99,25 @@ def test_waiting_for_ever_is_a_deadlock_that_names_the_tasks():
         run(main())
 
 
-def test_sleeping_until_infinity_is_a_deadlock():
+@pytest.mark.parametrize("when", [math.inf, math.nan])
+def test_an_instant_that_never_comes_is_a_deadlock(when: float):
+    async def main() -> None:
+        asyncio.get_running_loop().call_at(when, int)
+        await asyncio.Event().wait()
+
     with pytest.raises(Deadlock):
-        run(asyncio.sleep(math.inf))
+        run(main)
+
+
+def test_a_deadlock_is_told_also_of_a_task_that_will_not_end():
+    async def main() -> None:
+        while True:
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.Event().wait()
+
+    with pytest.raises(Deadlock) as caught:
+        run(main)
+    assert "did not end when cancelled: main" in caught.value.__notes__[0]
 
 
 def test_an_exception_of_a_background_task_is_raised_even_when_it_is_kept():
@@ -280,17 +302,30 @@ async def test_a_running_loop_is_suspended_and_taken_up_again():
     await asyncio.sleep(0)
 
 
-def test_an_interrupt_stops_a_loop_that_never_ends():
-    async def busy() -> None:
-        while True:
-            await asyncio.sleep(1)
+async def busy() -> None:
+    while True:
+        await asyncio.sleep(1)
 
+
+async def busy_with_stubborn_tasks() -> None:
+    async def stubborn() -> None:
+        while True:
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.sleep(0)
+
+    tasks = [asyncio.create_task(stubborn()) for _ in range(1000)]
+    await busy()
+    del tasks
+
+
+@pytest.mark.parametrize("main", [busy, busy_with_stubborn_tasks])
+def test_an_interrupt_stops_a_loop_that_never_ends(main: Callable[[], Any]):
     usual = signal.getsignal(signal.SIGINT)
     timer = threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGINT))
     timer.start()
     began = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
-        run(busy())
+        run(main)
     assert time.monotonic() - began < 1
     timer.join()
     assert signal.getsignal(signal.SIGINT) is usual
