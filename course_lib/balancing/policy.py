@@ -24,21 +24,24 @@ def once_per_set(
     """Call `prepare` when the set or a weight has changed, and keep what it returned till then.
 
     A sequence seen before is known by its identity; another one with the same members counts
-    as the same set. Raises NoInstances for an empty one.
+    as the same set. The set before the latest is kept too: where an instance comes and goes all
+    the time, two sets take turns, and each goes on where it was. Raises NoInstances for an
+    empty one.
     """
     known: Sequence[Instance] | None = None
-    members: list[tuple[Instance, str, int]] = []
+    latest: tuple[list[tuple[Instance, str, int]], Any] = ([], None)
+    before = latest
     prepared: Any = None
 
     def of(instances: Sequence[Instance]) -> Prepared:
-        nonlocal known, prepared
+        nonlocal known, latest, before, prepared
         if instances is not known:
             if not instances:
                 raise NoInstances("there is no instance to choose from")
             now = [(instance, instance.address, instance.weight) for instance in instances]
-            if now != members:
-                prepared = prepare(instances)
-                members[:] = now
+            if now != latest[0]:
+                latest, before = before if now == before[0] else (now, prepare(instances)), latest
+                prepared = latest[1]
             known = instances
         return prepared
 

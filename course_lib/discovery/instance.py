@@ -25,8 +25,8 @@ class Instance:
         *,
         zone: str = "",
     ) -> None:
-        if weight < 1:
-            raise ValueError(f"weight of {id!r}: expected 1 or more, got {weight}")
+        if not isinstance(weight, int) or weight < 1:
+            raise ValueError(f"weight of {id!r}: expected a whole number from 1, got {weight!r}")
         self.id = id
         self.address = address
         self.weight = weight

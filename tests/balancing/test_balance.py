@@ -116,6 +116,7 @@ def test_what_cannot_be_read_is_refused_by_name(text: str, words: str) -> None:
         read_upstream(text)
 
 
-def test_a_weight_below_one_is_refused() -> None:
-    with pytest.raises(ValueError, match="weight of 'a': expected 1 or more, got 0"):
-        Instance("a", "10.0.0.1:80", 0)
+@pytest.mark.parametrize("weight", [0, -1, 1.5, "2", None])
+def test_a_weight_that_is_no_whole_number_from_one_is_refused(weight: Any) -> None:
+    with pytest.raises(ValueError, match=f"weight of 'a': expected a .* from 1, got {weight!r}"):
+        Instance("a", "10.0.0.1:80", weight)

@@ -29,6 +29,7 @@ from course_lib.balancing.plain import (
     plain_weighted_round_robin,
     smooth_pick,
 )
+from course_lib.balancing.policy import once_per_set
 from course_lib.errors import NoInstances
 
 ALL: list[Callable[[], Policy]] = [
@@ -105,6 +106,22 @@ def test_weighted_round_robin_reads_a_weight_again_with_a_new_set() -> None:
 def test_the_same_members_in_another_sequence_do_not_start_the_cycle_again() -> None:
     policy, (a, b, c) = weighted_round_robin(), some(1, 1, 1)
     assert [policy([a, b, c]).id for _ in range(4)] == ["a", "b", "c", "a"]
+
+
+@pytest.mark.parametrize("make", [weighted_round_robin, least_connections])
+def test_two_sets_that_take_turns_starve_nobody(make: Callable[[], Policy]) -> None:
+    policy, (a, b, c) = make(), some(1, 1, 1)
+    order = [(policy((a, b, c)).id, policy((a, b)).id) for _ in range(6)]
+    assert order == [("a", "a"), ("b", "b"), ("c", "a"), ("a", "b"), ("b", "a"), ("c", "b")]
+
+
+def test_a_set_that_takes_turns_with_another_is_prepared_once() -> None:
+    prepared: list[int] = []
+    prepare = once_per_set(lambda instances: prepared.append(len(instances)))
+    a, b, c = some(1, 1, 1)
+    for members in ((a, b, c), (a, b), (a, b, c), (a, b), (a,), (a, b), (a, b, c)):
+        prepare(members)
+    assert prepared == [3, 2, 1, 3]
 
 
 def test_ties_of_least_connections_go_in_turn_among_the_tied_only() -> None:
