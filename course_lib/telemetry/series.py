@@ -50,7 +50,8 @@ def increase(samples: Iterable[Sample], start: float, end: float) -> float | Non
 def rate(samples: Iterable[Sample], start: float, end: float) -> float | None:
     """The increase a second; None with fewer than two samples in the window."""
     grown = _growth(samples, start, end)
-    return None if grown is None else grown[0] * (grown[1] / (end - start))
+    seconds = (_milliseconds(end) - _milliseconds(start)) / 1000
+    return None if grown is None else grown[0] * (grown[1] / seconds)
 
 
 def _cumulative(buckets: Iterable[tuple[float, float]]) -> tuple[list[float], list[float]]:

@@ -185,3 +185,11 @@ def test_a_reset_counts_from_zero_and_three_requests_are_not_an_increase_of_thre
 def test_one_sample_has_no_rate():
     assert rate([(3, 1.0)], 0, 10) is None
     assert increase([(3, 1.0), (4, None)], 0, 10) is None
+
+
+def test_the_time_of_day_does_not_blur_a_rate():
+    """So many seconds after 1970 a float cannot tell the length of a window to the nanosecond."""
+    now = 1_700_000_225.017
+    samples: list[Sample] = [(now - 30, 0.0), (now, 3.0)]
+    window = 37.123  # the counter began at zero: nothing is extrapolated
+    assert rate(samples, now - window, now) == 3.0 / window
