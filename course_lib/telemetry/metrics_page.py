@@ -31,12 +31,25 @@ def exposition(registry: CollectorRegistry, accept: str = "") -> bytes:
 def wants_openmetrics(accept: str) -> bool:
     """Whether an `accept` header asks for OpenMetrics 1.0.0 at least as much as for the text."""
     wanted = {"application/openmetrics-text": 0.0, "text/plain": 0.0}
-    for part in accept.lower().split(","):
-        kind, *parameters = (piece.strip() for piece in part.split(";"))
-        given = dict(piece.partition("=")[::2] for piece in parameters)
+    for kind, given in _listed(accept):
         if kind in wanted and (kind == "text/plain" or given.get("version", "1.0.0") == "1.0.0"):
             wanted[kind] = max(wanted[kind], _weight(given.get("q", "1")))
     return wanted["application/openmetrics-text"] >= max(wanted["text/plain"], 0.001)
+
+
+def _accepts_gzip(accept_encoding: str) -> bool:
+    return any(
+        coding == "gzip" and _weight(given.get("q", "1")) > 0
+        for coding, given in _listed(accept_encoding)
+    )
+
+
+def _listed(header: str) -> Iterator[tuple[str, dict[str, str]]]:
+    """What a header lists, in lower case, each with its parameters."""
+    for part in header.lower().split(","):
+        name, *parameters = (piece.strip() for piece in part.split(";"))
+        pairs = (piece.partition("=") for piece in parameters)
+        yield name, {key: value.strip('"') for key, _, value in pairs}
 
 
 def _weight(text: str) -> float:
@@ -81,7 +94,7 @@ class MetricsApp:
         body = _render(self._registry, as_openmetrics)
         kind = OPENMETRICS if as_openmetrics else TEXT
         headers = [(b"content-type", kind.encode()), (b"vary", b"accept, accept-encoding")]
-        if "gzip" in _all(given, b"accept-encoding"):
+        if _accepts_gzip(_all(given, b"accept-encoding")):
             body = gzip.compress(body, compresslevel=1)
             headers.append((b"content-encoding", b"gzip"))
         headers.append((b"content-length", str(len(body)).encode()))

@@ -73,6 +73,21 @@ async def test_the_metrics_page_answers_in_the_format_the_scraper_asks_for():
         assert b"requests_total{" in sent[1]["body"]
 
 
+@pytest.mark.parametrize(
+    ("accept_encoding", "zipped"),
+    [(b"gzip", True), (b"br, GZIP;q=0.5", True), (b"identity, gzip;q=0", False), (b"", False)],
+)
+async def test_the_page_is_zipped_only_for_a_scraper_that_takes_it(accept_encoding, zipped):
+    sent = []
+
+    async def send(message):
+        sent.append(message)
+
+    scope = {"type": "http", "headers": [(b"accept-encoding", accept_encoding)]}
+    await metrics_app(CollectorRegistry())(scope, None, send)
+    assert (dict(sent[0]["headers"]).get(b"content-encoding") == b"gzip") is zipped
+
+
 HOSTILE = [
     *('a"b', "a\\", "line\nbreak", "\r", "\u2028", "}", "é漢😀", "\ud800", "", "x" * 5000),
     "# HELP",
@@ -151,6 +166,7 @@ def test_a_page_in_another_format_is_refused(page):
         ("application/openmetrics-text;version=1.0.0;q=0", False),
         ("application/openmetrics-text;version=1.0.0;q=x", False),
         ("application/openmetrics-text;version=2", False),
+        ('application/openmetrics-text; version="1.0.0"', True),
         (
             "application/openmetrics-text;version=1.0.0,application/openmetrics-text;"
             "version=0.0.1;q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1",  # Prometheus 2.42
