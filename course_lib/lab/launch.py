@@ -19,6 +19,8 @@ def serve(app: Any, name: str | None = None, *, port: int = 0) -> Server:
     Serving under a `name` already in use stops the earlier server. `port` 0 takes a free one.
     Raises RuntimeError when the application does not start.
     """
+    if not callable(app):
+        raise TypeError(f"serve(app): an ASGI application was expected, not {app!r:.60}")
     return start(HttpServer(app, name or ""), name, port)
 
 

@@ -7,7 +7,8 @@ an interceptor, because grpc.aio hides its connections.
 
 import asyncio
 import inspect
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 
 import grpc
@@ -34,6 +35,8 @@ class GrpcServer(Server):
     async def _start(self, port: int) -> None:
         self._may_run = asyncio.Event()
         self._may_run.set()
+        self._streams: set[asyncio.Task[Any] | None] = set()
+        self._stopping = False
         # SO_REUSEPORT would let a second server take a share of the calls instead of failing.
         self._server: Any = grpc.aio.server(
             interceptors=[_Hold(self)], options=[("grpc.so_reuseport", 0)]
@@ -55,10 +58,16 @@ class GrpcServer(Server):
         self.address = f"127.0.0.1:{bound}"
 
     async def _stop(self, drain_seconds: float) -> None:
-        await self._server.stop(drain_seconds or None)
+        self._stopping = True
+        ending = asyncio.ensure_future(self._server.stop(drain_seconds))
+        await asyncio.sleep(0)  # it takes no more calls now, so no watcher comes back
+        for task in self._streams:
+            if task is not None:
+                task.cancel()
+        await ending
 
     async def _kill(self) -> None:
-        await self._stop(0.0)
+        await self._server.stop(None)
 
     async def _hold(self, paused: bool) -> None:
         if paused:
@@ -91,19 +100,36 @@ class GrpcServer(Server):
         return held
 
     def _around_stream(self, inner: Callable[..., Any]) -> Callable[..., Any]:
-        if not inspect.isasyncgenfunction(inner):
-            return self._around(inner)
+        async def written(request: Any, call: Any) -> None:
+            async with self._ended_by_a_stop(call):
+                await self._around(inner)(request, call)
 
-        async def held(request: Any, call: Any) -> Any:
-            await self._arrive()
-            try:
-                async for response in inner(request, call):
-                    await self._may_run.wait()
-                    yield response
-            finally:
-                self._served += 1
+        async def yielded(request: Any, call: Any) -> Any:
+            async with self._ended_by_a_stop(call):
+                await self._arrive()
+                try:
+                    async for response in inner(request, call):
+                        await self._may_run.wait()
+                        yield response
+                finally:
+                    self._served += 1
 
-        return held
+        return yielded if inspect.isasyncgenfunction(inner) else written
+
+    @asynccontextmanager
+    async def _ended_by_a_stop(self, call: Any) -> AsyncIterator[None]:
+        task = asyncio.current_task()
+        self._streams.add(task)
+        try:
+            if self._stopping:  # it arrived just before, and is handled just after
+                raise asyncio.CancelledError
+            yield
+        except asyncio.CancelledError:
+            if not self._stopping:
+                raise
+            await call.abort(grpc.StatusCode.UNAVAILABLE, "the server stops")
+        finally:
+            self._streams.discard(task)
 
 
 class _Hold(grpc.aio.ServerInterceptor):

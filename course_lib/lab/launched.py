@@ -4,6 +4,7 @@ import asyncio
 import atexit
 import contextvars
 import os
+import threading
 from collections.abc import Iterable
 from typing import Any, Self
 
@@ -39,25 +40,28 @@ class Server:
         """Take no more requests, let those in flight finish, and end.
 
         What is not finished after `drain_seconds` is ended. A request that only waits for news
-        (`request.state.watching = True`) is ended at once.
+        (`request.state.watching = True`) is ended at once, and so is a stream of answers in gRPC.
         """
         stop_together([self], drain_seconds)
 
     def kill(self) -> None:
         """Crash: connections break, handlers are cancelled, nobody is told."""
         if self.state in ("up", "paused"):
+            _refuse_on_the_lab()
             self._leave("killed")
             _wait(self._kill())
 
     def pause(self) -> None:
         """Accept connections but answer nothing, as a stopped process would."""
         if self.state == "up":
+            _refuse_on_the_lab()
             self.state = "paused"
             _wait(self._hold(True))
 
     def resume(self) -> None:
         """Answer again, also what came in meanwhile."""
         if self.state == "paused":
+            _refuse_on_the_lab()
             self.state = "up"
             _wait(self._hold(False))
 
@@ -93,6 +97,7 @@ def stop_together(servers: Iterable[Server], drain_seconds: float = DRAIN_SECOND
     endings = []
     for server in servers:
         if server.state in ("up", "paused"):
+            _refuse_on_the_lab()
             endings.append(server._stop(drain_seconds if server.state == "up" else 0.0))
             server._leave("stopped")
 
@@ -127,6 +132,15 @@ def stop_all() -> None:
 
 atexit.register(stop_all)
 os.register_at_fork(after_in_child=_running.clear)  # the servers are the parent's
+
+
+def _refuse_on_the_lab() -> None:
+    """Refuse before anything has changed, for `_wait` would."""
+    if threading.current_thread().name == background.THREAD_NAME:
+        raise RuntimeError(
+            "a server cannot be waited for on the loop it runs on; "
+            "in a handler, use asyncio.to_thread(server.stop)"
+        )
 
 
 def _wait(coroutine: Any) -> Any:

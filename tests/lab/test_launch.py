@@ -258,6 +258,26 @@ async def test_it_can_be_used_from_a_coroutine_on_another_loop(app: App):
             await client.aclose()
 
 
+@pytest.mark.parametrize("app", [None, "module:app", 5])
+def test_what_is_no_application_is_refused_in_words(app: Any):
+    with pytest.raises(TypeError, match="an ASGI application was expected"):
+        serve(app)
+
+
+@pytest.mark.parametrize("what", ["stop", "kill", "pause"])
+def test_a_handler_that_ends_its_own_server_is_told_so_and_the_server_stays_up(what: str):
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "http":
+            with pytest.raises(RuntimeError, match="in a handler, use"):
+                getattr(server, what)()
+            await send({"type": "http.response.start", "status": 204, "headers": []})
+            await send({"type": "http.response.body", "body": b""})
+
+    with serve(app) as server:
+        assert httpx.get(server.url).status_code == 204
+        assert server.state == "up"
+
+
 def test_serving_from_the_lab_loop_itself_is_an_error_not_a_hang(app: App):
     async def on_the_lab() -> None:
         serve(app)

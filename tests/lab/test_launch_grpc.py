@@ -15,6 +15,8 @@ from course_lib.lab.launch import on_lab, serve_grpc
 
 pytestmark = pytest.mark.real_time
 
+WATCH_HEALTH = "/grpc.health.v1.Health/Watch"
+
 
 class Held:
     """A call that has arrived and waits."""
@@ -52,11 +54,20 @@ def adder(held: Held | None = None) -> Any:
     async def joined(requests: Any, call: Any) -> bytes:
         return b"".join([request async for request in requests])
 
+    async def silent(request: bytes, call: Any) -> Any:
+        await asyncio.Event().wait()
+        yield request
+
+    async def silently_written(request: bytes, call: Any) -> None:
+        await asyncio.Event().wait()
+
     handlers = {
         "Echo": grpc.unary_unary_rpc_method_handler(echo),
         "Held": grpc.unary_unary_rpc_method_handler(held or echo),
         "Three": grpc.unary_stream_rpc_method_handler(three),
         "Written": grpc.unary_stream_rpc_method_handler(written),
+        "Silent": grpc.unary_stream_rpc_method_handler(silent),
+        "SilentlyWritten": grpc.unary_stream_rpc_method_handler(silently_written),
         "Joined": grpc.stream_unary_rpc_method_handler(joined),
     }
     generic = grpc.method_handlers_generic_handler("lab.Test", handlers)
@@ -104,6 +115,22 @@ async def test_a_stop_lets_calls_in_flight_finish():
         assert await call == b"1"
         await stop
     assert server.state == "stopped"
+
+
+@pytest.mark.parametrize("method", ["/lab.Test/Silent", "/lab.Test/SilentlyWritten", WATCH_HEALTH])
+async def test_a_stop_ends_a_watcher_at_once(method: str):
+    server = serve_grpc(adder())
+    async with grpc.aio.insecure_channel(server.address) as channel:
+        call = channel.unary_stream(method)(b"")
+        if method == WATCH_HEALTH:
+            await call.read()  # the first news is how it is now
+        await channel.unary_unary("/lab.Test/Echo")(b"the call before it has arrived")
+        began = time.monotonic()
+        await asyncio.to_thread(server.stop, 30)
+        assert time.monotonic() - began < 5
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await call.read()
+        assert caught.value.code() == grpc.StatusCode.UNAVAILABLE
 
 
 async def test_a_kill_breaks_the_calls():
