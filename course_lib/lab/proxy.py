@@ -24,6 +24,9 @@ class Proxy:
     """
 
     def __init__(self, target: str) -> None:
+        host, _, port = target.rpartition(":")
+        if not host or "/" in host or not port.isdecimal():
+            raise ValueError(f"proxy(address): host:port was expected, not {target!r}")
         self.target = target
         self.delay_seconds = 0.0
         self.stalled = False
@@ -123,6 +126,7 @@ class _End(asyncio.Protocol):
         self._waiting: deque[tuple[float, bytes]] = deque()
         self._transport: Any = None
         self._connecting: asyncio.Task[None] | None = None
+        self._has_ended = False
 
     def connection_made(self, transport: Any) -> None:
         self._transport = transport
@@ -169,10 +173,15 @@ class _End(asyncio.Protocol):
         while self._waiting and not self._line.stalled and self._other is not None:
             if self._waiting[0][0] > now and not healthy:
                 return
-            data = self._waiting.popleft()[1]
-            target = self._other._transport
-            with contextlib.suppress(OSError, RuntimeError):
-                target.write(data) if data else target.write_eof()
+            self._hand_over(self._waiting.popleft()[1], self._other)
+
+    def _hand_over(self, data: bytes, other: "_End") -> None:
+        with contextlib.suppress(OSError, RuntimeError):
+            other._transport.write(data) if data else other._transport.write_eof()
+        self._has_ended = self._has_ended or not data
+        if self._has_ended and other._has_ended:  # both have said their last word
+            self._transport.close()
+            other._transport.close()
 
     def pause_writing(self) -> None:
         if self._other is not None:

@@ -105,3 +105,20 @@ def test_a_half_closed_connection_still_gets_its_answer(line: Proxy):
         assert raw.recv(65536).startswith(b"HTTP/1.1 200")
         raw.shutdown(socket.SHUT_WR)
         assert raw.recv(10) == b""
+
+
+def test_a_connection_that_both_sides_closed_is_gone(line: Proxy):
+    for _ in range(3):
+        assert httpx.get(line.url).text == "ok"
+    end = time.monotonic() + 5
+    while line.connections and time.monotonic() < end:
+        run_on_lab(asyncio.sleep(0))
+    assert line.connections == 0
+
+
+@pytest.mark.parametrize(
+    "address", ["nowhere", "127.0.0.1:", "127.0.0.1:http", "http://127.0.0.1:80"]
+)
+def test_what_is_no_address_is_refused_in_words(address: str):
+    with pytest.raises(ValueError, match="host:port was expected"):
+        proxy(address)
