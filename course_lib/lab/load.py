@@ -35,6 +35,8 @@ async def load(
     of the call (from 0); `label(response)` names a group. `on_progress` sees the result so far
     every `progress_seconds`.
     """
+    if at_once < 1 or (rate is not None and not rate > 0):
+        raise ValueError(f"at_once must be at least 1, rate above 0; got {at_once} and {rate}")
     run = _Run(endpoint, request if callable(request) else lambda _: request, label)
     async with run.reporting(on_progress, progress_seconds):
         if rate is None and requests is not None:
@@ -63,7 +65,10 @@ class _Run:
             response = await self._endpoint(self._request(number))
             outcome = "ok"
             label = self._label(response) if self._label else outcome
-        except Exception as error:
+        except (Exception, asyncio.CancelledError) as error:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise  # it is the load that was cancelled, not the call
             outcome = label = type(error).__name__
         taken = self._time() - intended
         self._calls.append(Call(intended - self._began, taken, outcome, label))

@@ -115,6 +115,19 @@ async def test_a_load_without_a_size_is_refused_in_words(wrong: dict[str, Any]):
         await load(in_10_ms, **wrong)
 
 
+@pytest.mark.parametrize("wrong", [{"requests": 5, "at_once": 0}, {"rate": 0}, {"rate": -5}])
+async def test_a_load_that_could_not_end_or_begin_is_refused_in_words(wrong: dict[str, Any]):
+    with pytest.raises(ValueError, match="at_once must be at least 1, rate above 0"):
+        await load(in_10_ms, **wrong)
+
+
+async def test_a_call_that_was_cancelled_somewhere_else_counts_too():
+    async def endpoint(request: Any) -> None:
+        raise asyncio.CancelledError
+
+    assert (await load(endpoint, requests=5, at_once=2)).outcomes == {"CancelledError": 5}
+
+
 def test_a_load_in_virtual_time_gives_the_same_numbers_every_time():
     async def main() -> list[Call]:
         return (await load(in_10_ms, rate=50, seconds=20, rng=Random(5))).calls
