@@ -52,7 +52,12 @@ def _octets(address: str) -> bytes:
             return socket.inet_pton(family, address)[:octets]
         except (OSError, ValueError):
             continue
-    return address.encode()
+    return _bytes(address)
+
+
+def _bytes(text: str) -> bytes:
+    """UTF-8, also of half a surrogate pair: `json.loads` lets one through, and a key is a key."""
+    return text.encode("utf-8", "surrogatepass")
 
 
 def consistent_hash() -> Policy:
@@ -67,7 +72,7 @@ def consistent_hash() -> Policy:
         if not key:
             return in_turn(instances)
         points, owners, starts = rings(instances)
-        point = crc32(key.encode())
+        point = crc32(_bytes(key))
         high = point >> 16
         return owners[bisect_left(points, point, starts[high], starts[high + 1])]
 
@@ -134,4 +139,4 @@ def _by_weight(instances: Sequence[Instance]) -> dict[int, tuple[list[int], list
 
 
 def _hash64(text: str) -> int:
-    return int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "little")
+    return int.from_bytes(blake2b(_bytes(text), digest_size=8).digest(), "little")

@@ -292,6 +292,12 @@ def test_every_policy_picks_a_member_whatever_the_key(
 
 
 @pytest.mark.parametrize("make", ALL)
+def test_half_a_surrogate_pair_is_a_key_like_any_other(make: Callable[[], Policy]) -> None:
+    instances = some(1, 2, 3)
+    assert make()(instances, "user-\ud800") in instances
+
+
+@pytest.mark.parametrize("make", ALL)
 def test_an_empty_set_is_no_instances(make: Callable[[], Policy]) -> None:
     with pytest.raises(NoInstances):
         make()((), "10.0.0.1")
