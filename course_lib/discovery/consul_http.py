@@ -103,7 +103,8 @@ class ConsulInstancer:
 
     def deregister(self, sink: Sink) -> None:
         """Tell `sink` nothing more."""
-        self._sinks.remove(sink)
+        if sink in self._sinks:
+            self._sinks.remove(sink)
 
     def stop(self) -> None:
         """End the watch."""

@@ -62,7 +62,8 @@ class LocalInstancer:
 
     def deregister(self, sink: Sink) -> None:
         """Tell `sink` nothing more."""
-        self._sinks.remove(sink)
+        if sink in self._sinks:
+            self._sinks.remove(sink)
 
     def stop(self) -> None:
         """Tell nobody anything more."""

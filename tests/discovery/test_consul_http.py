@@ -86,6 +86,7 @@ async def test_a_late_sink_is_told_what_is_known_and_a_removed_one_nothing_more(
     await asyncio.sleep(1)
     instancer.register(late)
     instancer.deregister(early)
+    instancer.deregister(early)
     async with ConsulRegistrar(client, "users", "127.0.0.1:1", id="a"):
         await asyncio.sleep(1)
     instancer.stop()

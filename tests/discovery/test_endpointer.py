@@ -177,6 +177,15 @@ def test_after_stop_everything_is_closed_and_nothing_comes() -> None:
     assert endpointer() == () and connections.closed == ["a", "b"]
 
 
+def test_stopping_once_more_or_after_the_instancer_does_no_harm() -> None:
+    instancer, connections = LocalInstancer(at("a", "b")), Connections()
+    endpointer = Endpointer(instancer, connections)
+    instancer.stop()
+    endpointer.stop()
+    endpointer.stop()
+    assert endpointer() == () and connections.closed == ["a", "b"]
+
+
 async def test_one_can_wait_for_the_first_word() -> None:
     class Later(LocalInstancer):
         def register(self, sink: Any) -> None:
