@@ -15,6 +15,7 @@ MOST_LABELS = 15
 LONGESTNAME, LONGEST_VALUE = 1024, 2048
 LABEL_FIELDS = ("service", "instance", "level")
 """The fields of a line that become labels when it comes without any: few values each."""
+_DEEPEST = 20
 
 Labels = tuple[tuple[str, str], ...]
 
@@ -56,7 +57,10 @@ def from_lines(lines: Iterable[str | bytes]) -> list[Entry]:
 
 
 def fields(line: str) -> dict[str, str]:
-    """The fields of a JSON line as texts, nested ones joined by "_"; none for another line."""
+    """The fields of a JSON line as texts, nested ones joined by "_"; none for another line.
+
+    What lies deeper than twenty objects, or below a name that is too long, is no field.
+    """
     try:
         value = orjson.loads(line) if line[:1] == "{" else None
     except (orjson.JSONDecodeError, UnicodeEncodeError):
@@ -74,12 +78,13 @@ def text_of(value: object) -> str:
     return orjson.dumps(value).decode() if isinstance(value, int | float | None) else str(value)
 
 
-def _flatten(value: dict[str, Any], prefix: str, found: dict[str, str]) -> None:
+def _flatten(value: dict[str, Any], prefix: str, found: dict[str, str], depth: int = 0) -> None:
     for name, item in value.items():
         if type(item) is str:
             found[prefix + name] = item
         elif isinstance(item, dict):
-            _flatten(item, f"{prefix}{name}_", found)
+            if depth < _DEEPEST and len(prefix) + len(name) < LONGESTNAME:
+                _flatten(item, f"{prefix}{name}_", found, depth + 1)
         elif not isinstance(item, list):
             found[prefix + name] = text_of(item)
 

@@ -32,7 +32,7 @@ def loki_app(table: Table, most_body_bytes: int, query_seconds: float) -> Starle
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind != "application/json":
             words = f"Content-Type: expected application/json, got {shortened(kind)}"
-            raise Refused(415, f"{words}; this store does not read protobuf")
+            raise Refused(400, f"{words}; this store does not read protobuf")
         table.insert(pushed(await _body(request, most_body_bytes)))
         return Response(status_code=204)
 
@@ -43,7 +43,7 @@ def loki_app(table: Table, most_body_bytes: int, query_seconds: float) -> Starle
         if end_ns <= start_ns:
             raise Refused(400, "end timestamp must not be before or equal to start time")
         limit, forward = _limit(params), _forward(params)
-        if "step" in params:  # for metric queries only; read to say what is wrong with it
+        if params.get("step"):  # for metric queries only; read to say what is wrong with it
             duration_ns(params["step"], "step")
         apart_ns = duration_ns(params["interval"], "interval") if params.get("interval") else 0
         try:
@@ -177,6 +177,8 @@ async def _body(request: Request, most_bytes: int) -> bytes:
                 body += unzip.decompress(chunk, most_bytes + 1 - len(body)) if unzip else chunk
                 if len(body) > most_bytes:
                     raise Refused(413, f"body: larger than {most_bytes} bytes")
+                if unzip and unzip.unused_data:
+                    raise Refused(400, "body: not gzip: it goes on after its end")
                 chunk = unzip.unconsumed_tail if unzip else b""
     except zlib.error as error:
         raise Refused(400, f"body: not gzip: {error}") from None

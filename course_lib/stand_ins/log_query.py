@@ -93,8 +93,6 @@ class _Reader:
         while not self._accept("}"):
             if found:
                 self._one_of((",",), '"," or "}"')
-                if self._accept("}"):
-                    break
             name = self._name()
             operator = self._one_of(_MATCH, "one of = != =~ !~")
             found.append((name, self._test(operator, whole=True)))
@@ -134,7 +132,7 @@ class _Reader:
         self._more()
         match = NAME.match(self.text, self.at)
         if match is None:
-            raise self._error('expected a label name or "}"')
+            raise self._error("expected a label name")
         self.at = match.end()
         return match.group()
 

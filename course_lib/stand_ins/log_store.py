@@ -16,6 +16,8 @@ from course_lib.stand_ins.log_table import Row, Table
 from course_lib.stand_ins.log_values import LARGEST_NS
 from course_lib.stand_ins.log_words import of_field, of_filters, of_text, words
 
+MOST_STEPS = 11_000
+
 
 @dataclass(frozen=True)
 class Found:
@@ -97,15 +99,21 @@ class LogStore:
     ) -> dict[str, list[tuple[float, int]]]:
         """Events in each step of so many seconds, by the values of a field: what a plot wants.
 
-        Every list has the same steps, from the first to the last one with an event.
+        Every list has the same steps, from the first to the last one with an event; ValueError
+        when that is more than 11,000, as in Loki: one line from 1970 would ask for millions.
         """
         counts: dict[str, Counter[int]] = {}
         step_ns = round(step * 1e9)
+        if step_ns < 1:
+            raise ValueError(f"step: must be at least a nanosecond, in seconds, got {step}")
         for row, has in self._asked(query, asked):
             group = counts.setdefault(has.get(by, "") if by else "", Counter())
             group[row.at_ns // step_ns] += row.stands_for
         used = [number for group in counts.values() for number in group]
         steps = range(min(used), max(used) + 1) if used else range(0)
+        if len(steps) > MOST_STEPS:
+            words = f"more than {MOST_STEPS} steps: give start and end, or make step longer"
+            raise ValueError(f"step: from the first event to the last there are {words}")
         return {
             name: [(number * step, group[number]) for number in steps]
             for name, group in sorted(counts.items())

@@ -85,7 +85,9 @@ class Table:
                 weight = int(stands_for) if stands_for.isdecimal() and len(stands_for) < 10 else 1
                 stream = numbers[entry.labels]
                 rows.append((identity, stream, entry.at_ns, entry.line, metadata, weight or 1))
-                documents.append((identity, log_words.document(entry.line, found)))
+                documents.append(
+                    (identity, log_words.document(entry.line, found, entry.metadata or {}))
+                )
             self._write(new, rows, documents)
             self._numbers = numbers
             self.streams = self.streams | {number: labels for labels, number in new.items()}

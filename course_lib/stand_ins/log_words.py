@@ -18,8 +18,12 @@ _NEVER_INDEXED = ("timestamp",)
 _PLAIN_WORD = 12
 
 
-def document(line: str, fields: Mapping[str, str]) -> str:
-    """The text to index: the line, and a made-up word for each field that needs one."""
+def document(line: str, fields: Mapping[str, str], metadata: Mapping[str, str]) -> str:
+    """The text to index: the line, its metadata, and made-up words for the fields in need of one.
+
+    Beyond ASCII the index divides words in other places than we do (a combining accent is part
+    of a word to it), so there it gets ours as well.
+    """
     more = [
         _made_up(name, value)
         for name, value in fields.items()
@@ -28,7 +32,9 @@ def document(line: str, fields: Mapping[str, str]) -> str:
     ]
     if "\\" in line:  # an escape hides where a word begins: "\\nfoo"
         more += fields.values()
-    return f"{line} {' '.join(more)}" if more else line
+    more += metadata.values()
+    text = f"{line} {' '.join(more)}" if more else line
+    return text if text.isascii() else f"{text} {' '.join(_WORD.findall(text))}"
 
 
 def of_field(name: str, value: str) -> list[str]:

@@ -66,6 +66,7 @@ def test_a_text_from_outside_is_only_ever_a_text(label, line):
         ('{service>"users"}', "line 1, col 9", "expected one of = != =~ !~"),
         ('{"service"="users"}', "line 1, col 2", "expected a label name"),
         ('{service="users" level="x"}', "line 1, col 18", 'expected "," or "}"'),
+        ('{service="users",}', "line 1, col 18", "expected a label name, got '}'"),
         ('{service="users}', "line 1, col 10", "not closed"),
         ('{service="a\\q"}', "line 1, col 12", "expected an escape"),
         ('{service="\\ud800"}', "line 1, col 11", "expected an escape"),

@@ -51,6 +51,35 @@ def test_words_are_found_in_any_order_and_case_also_behind_an_escape():
     assert len(store_of(line(1, city="Größe \u2028日本")).search(text="größe 日本")) == 1
 
 
+def test_words_are_divided_by_whatever_is_no_letter_and_metadata_has_words_too():
+    """To FTS5 itself a combining accent is part of a word, and so is a private character."""
+    said = "cafe\u0301 \ue000till\ue000"
+    store = store_of(line(1, said=said))
+    assert [len(store.search(text=word)) for word in (said, "till")] == [1, 1]
+    metadata = {"trace_id": "0123456789abcdef", "who": "Ada Lovelace"}
+    value = [f"{DAY}000000000", "x0123456789abcdefx", metadata]
+    store.push(json.dumps({"streams": [{"stream": {"a": "b"}, "values": [value]}]}).encode())
+    assert len(store.search(text="lovelace")) == 1
+    assert len(store.search(trace_id="0123456789abcdef")) == 1
+
+
+def test_a_line_nested_out_of_all_proportion_is_kept_as_it_is():
+    deep = '{"a":' * 990 + "1" + "}" * 990
+    long = json.dumps({"k" * 2000: {"a": 7}, "b": 8})
+    store = store_of(deep, long)
+    assert [found.line for found in store.search('{service=~".+"}')] == [*(long, deep)]
+    (found,) = store.search(b=8)
+    assert found.fields == {"b": "8"}
+
+
+def test_steps_of_no_time_or_without_number_are_refused():
+    store = store_of(line(1), '{"timestamp": "1970-01-01T00:00:00Z"}')
+    for step in (0, 1e-12, 1):
+        with pytest.raises(ValueError, match="step: "):
+            store.over_time(step=step)
+    assert len(store.over_time(step=1, start=DAY)[""]) == 1
+
+
 def test_counts_over_time_by_field_fill_the_gaps_and_add_what_sampled_lines_stand_for():
     store = store_of(
         line(0.5, outcome="ok"),
