@@ -85,27 +85,11 @@ def _span(span: Span, process: str) -> dict[str, Any]:
         ],
         "startTime": span.start // 1000,
         "duration": max(0, span.end - span.start) // 1000,
-        "tags": _tags_of(_all_tags(span)),
+        "tags": _tags_of(span.tags),
         "logs": [_log(event) for event in span.events],
         "processID": process,
         "warnings": None,
     }
-
-
-def _all_tags(span: Span) -> dict[str, Any]:
-    tags: dict[str, Any] = {"otel.scope.name": span.scope} if span.scope else {}
-    tags |= span.attributes
-    if span.kind:
-        tags["span.kind"] = span.kind
-    if span.status != "UNSET":
-        tags["otel.status_code"] = span.status
-    if span.failed:
-        tags["error"] = True
-    if span.message:
-        tags["otel.status_description"] = span.message
-    if span.tracestate:
-        tags["w3c.tracestate"] = span.tracestate
-    return tags
 
 
 def _process(process: Process) -> dict[str, Any]:
@@ -115,7 +99,7 @@ def _process(process: Process) -> dict[str, Any]:
 def _log(event: Event) -> dict[str, Any]:
     return {
         "timestamp": event.at // 1000,
-        "fields": _tags_of({"event": event.name} | dict(event.attributes)),
+        "fields": _tags_of(event.fields),
     }
 
 

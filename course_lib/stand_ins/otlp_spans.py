@@ -24,6 +24,11 @@ class Event(NamedTuple):
     at: int
     attributes: Mapping[str, Any]
 
+    @property
+    def fields(self) -> dict[str, Any]:
+        """Its attributes and its name, as Jaeger shows and finds them."""
+        return {"event": self.name, **self.attributes}
+
 
 class Span(NamedTuple):
     """One step of a trace; ids in hexadecimal, times in nanoseconds since 1970."""
@@ -58,6 +63,23 @@ class Span(NamedTuple):
     def failed(self) -> bool:
         """Whether its status is an error."""
         return self.status == "ERROR"
+
+    @property
+    def tags(self) -> dict[str, Any]:
+        """Its attributes and whatever else OTLP says of it, as Jaeger shows and finds them."""
+        tags: dict[str, Any] = {"otel.scope.name": self.scope} if self.scope else {}
+        tags |= self.attributes
+        if self.kind:
+            tags["span.kind"] = self.kind
+        if self.status != "UNSET":
+            tags["otel.status_code"] = self.status
+        if self.failed:
+            tags["error"] = True
+        if self.message:
+            tags["otel.status_description"] = self.message
+        if self.tracestate:
+            tags["w3c.tracestate"] = self.tracestate
+        return tags
 
 
 @dataclass(frozen=True)

@@ -85,9 +85,7 @@ class SpanStore:
 def _has(span: Span, name: str, value: str) -> bool:
     if name == "error":
         return span.failed == (value == "true")
-    if name == "span.kind":
-        return span.kind == value
-    held = (span.attributes, span.process.attributes, *(event.attributes for event in span.events))
+    held = (span.tags, span.process.attributes, *(event.fields for event in span.events))
     return any(name in attributes and as_text(attributes[name]) == value for attributes in held)
 
 

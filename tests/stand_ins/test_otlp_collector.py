@@ -273,6 +273,23 @@ ASKED = [
 ]
 
 
+async def test_whatever_is_shown_as_a_tag_is_found_by_it():
+    collector = OtlpCollector()
+    event = {"timeUnixNano": "1", "name": "exception", "attributes": []}
+    failed = {"code": 2, "message": "no such user"}
+    collector.ingest(body(status=failed, events=[event], traceState="rojo=1"), "application/json")
+    for name, value in [
+        ("otel.status_code", "ERROR"),
+        ("otel.status_description", "no such user"),
+        ("otel.scope.name", "telemetrygen"),
+        ("w3c.tracestate", "rojo=1"),
+        ("span.kind", "server"),
+        ("event", "exception"),
+    ]:
+        assert len(collector.traces(tags={name: value})) == 1, name
+        assert collector.traces(tags={name: "other"}) == []
+
+
 @pytest.mark.parametrize(("params", "count"), ASKED)
 def test_a_search_finds_what_it_says(collector, params, count):
     post(collector, body(), **JSON)
