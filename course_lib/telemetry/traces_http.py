@@ -25,8 +25,8 @@ def to_collector(
 ) -> "Reporter":
     """Send finished spans to `url`/v1/traces: every so often, or as soon as a batch is full.
 
-    A batch that is not delivered within `timeout_seconds` has failed. When the queue is full,
-    new spans are dropped.
+    A batch has failed when the collector refuses it, or is silent for `timeout_seconds`. When the
+    queue is full, new spans are dropped.
     """
     import requests
     from opentelemetry.exporter.otlp.proto.http import Compression
@@ -34,6 +34,7 @@ def to_collector(
 
     session = requests.Session()
     session.trust_env = False
+    session.hooks["response"].append(_no_redirect)
     exporter = OTLPSpanExporter(
         url.rstrip("/") + "/v1/traces",
         timeout=timeout_seconds,
@@ -42,6 +43,13 @@ def to_collector(
     )
     limits = queue_spans, batch_spans
     return Reporter(exporter, limits, every_seconds, timeout_seconds, at_rest=session.close)
+
+
+def _no_redirect(answer: Any, *_: Any, **__: Any) -> None:
+    """The exporter follows none, and yet would take it for a delivery."""
+    if 300 <= answer.status_code < 400:
+        answer.close()
+        raise ConnectionError(f"the collector answers HTTP {answer.status_code}")
 
 
 class Reporter:
@@ -112,6 +120,10 @@ class Reporter:
         self._exporter.shutdown()  # also ends its pause before another attempt
         if thread is not None:
             thread.join(self._timeout_seconds + 0.5)
+        with self._changed:  # a collector whose answer has no end may hold the thread for longer
+            self.failed += self.waiting
+            self._queue.clear()
+            self._on_the_way = 0
 
     def __enter__(self) -> Self:
         return self
@@ -126,9 +138,9 @@ class Reporter:
             while batch := self._next_batch():
                 delivered = not self._giving_up and self._deliver(batch)
                 with self._changed:
-                    self.sent += len(batch) if delivered else 0
-                    self.failed += 0 if delivered else len(batch)
-                    self._on_the_way = 0
+                    gone, self._on_the_way = self._on_the_way, 0
+                    self.sent += gone if delivered else 0
+                    self.failed += 0 if delivered else gone
                     self._changed.notify_all()
             self._at_rest()
             with self._changed:

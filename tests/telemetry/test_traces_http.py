@@ -1,14 +1,16 @@
 """The reporter over real sockets: whatever the collector does, the caller goes on at once."""
 
+import asyncio
 import socket
 import threading
 import time
+from collections.abc import AsyncIterator
 from contextlib import closing, contextmanager
 
 import pytest
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from course_lib.lab import leaks
@@ -115,8 +117,8 @@ def answering(status: int):
 
 @pytest.mark.parametrize(
     "collector",
-    [down, hanging, answering(400), answering(503)],
-    ids=["down", "hanging", "refusing", "overloaded"],
+    [down, hanging, answering(400), answering(503), answering(307)],
+    ids=["down", "hanging", "refusing", "overloaded", "moved"],
 )
 def test_a_collector_in_trouble_costs_spans_and_not_time(collector, capfd):
     with collector() as url:
@@ -139,6 +141,26 @@ def test_closing_does_not_wait_for_a_collector_that_hangs():
         reporter.close(grace_seconds=0.1)
         assert time.perf_counter() - started < 2
     assert reporter.failed + reporter.dropped == 2000
+
+
+def test_what_an_endless_answer_holds_up_counts_as_failed_when_it_closes():
+    still = threading.Event()
+
+    async def answer(request: Request) -> StreamingResponse:
+        async def drops() -> AsyncIterator[bytes]:
+            while not still.is_set():
+                yield b"."
+                await asyncio.sleep(0.01)
+
+        return StreamingResponse(drops())
+
+    with serve(Starlette(routes=[Route("/v1/traces", answer, methods=["POST"])])) as server:
+        reporter = to_collector(server.url, batch_spans=10, timeout_seconds=0.1)
+        record(reporter, 100)
+        reporter.close(grace_seconds=0.1)
+        assert (reporter.sent, reporter.waiting) == (0, 0)
+        assert reporter.failed + reporter.dropped == 100
+        still.set()
 
 
 def test_it_recovers_when_the_collector_does():
