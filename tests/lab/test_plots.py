@@ -1,14 +1,17 @@
 """Pictures say in words what they show, and colour is never the only cue."""
 
+import io
 import struct
 import subprocess
 import sys
 from collections.abc import Callable
 
+import matplotlib.colors
+import matplotlib.image
 import pytest
 
 from course_lib.lab import plots
-from course_lib.lab.plots.canvas import rounded, unit_of
+from course_lib.lab.plots.canvas import COLOURS, rounded, unit_of
 from course_lib.lab.plots.lines import spread
 
 EVERY_KIND: dict[str, Callable[[], plots.Picture]] = {
@@ -52,6 +55,22 @@ def test_the_words_state_title_axis_guess_and_rounded_values():
 
 def test_a_box_of_two_lines_is_one_name_in_words():
     assert "token check -> users" in str(plots.flow(["token\ncheck", "users"], title="The way"))
+
+
+@pytest.mark.parametrize("horizontal", [True, False])
+def test_a_guess_far_beyond_leaves_the_bars_their_length(horizontal: bool):
+    far, near = (
+        plots.bars({"a": 20}, title="p95", unit="ms", horizontal=horizontal, guess=guess)
+        for guess in (20_000, 15)
+    )
+    assert far.text.splitlines()[2:] == ["Your guess: 20,000 ms.", "a 20."]
+    assert coloured(far.png) > 0.9 * coloured(near.png)
+
+
+def coloured(png: bytes) -> int:
+    """How many of its pixels have the colour of the first bars."""
+    dots = matplotlib.image.imread(io.BytesIO(png))[..., :3]
+    return int((abs(dots - matplotlib.colors.to_rgb(COLOURS[0])) < 0.01).all(axis=-1).sum())
 
 
 def test_a_choice_can_be_a_guess():

@@ -14,9 +14,11 @@ from course_lib.lab.plots.canvas import (
     listed,
     rounded,
     unit_of,
+    with_unit,
 )
 
 Bars = Mapping[str, float]
+_FAR = 5  # a guess so many times as long as the longest bar would make the bars vanish
 
 
 def bars(
@@ -43,7 +45,8 @@ def bars(
     _draw(axes, series, names, horizontal)
     top = max([0, *(value for group in series.values() for value in group.values())])
     guesses = guess.values() if isinstance(guess, Mapping) else [as_number(guess) or 0]
-    limit = max(top, *guesses) * 1.12 or 1
+    near = [each for each in guesses if not top or each <= _FAR * top]
+    limit = max(top, 0, *near) * 1.12 or 1
     ticks = (range(len(names)), names)
     if horizontal:
         axes.set_yticks(*ticks)
@@ -57,7 +60,7 @@ def bars(
     said = [f"Bars; {axis} axis: {unit}."]
     lengths = [0 if nested else cast("Bars", values)[name] for name in names]
     said += _guessed(axes, guess, names, lengths, horizontal, unit_of(unit))
-    if len(series) > 1 or isinstance(guess, Mapping):
+    if len(series) > 1 or (isinstance(guess, Mapping) and near):
         canvas.legend()
     numbers = [
         f"{label + ': ' if label else ''}{listed(group)}." for label, group in series.items()
@@ -93,13 +96,20 @@ def _guessed(
     number = as_number(guess)
     if guess is None:
         return []
+    limit = axes.get_xlim()[1] if horizontal else axes.get_ylim()[1]
+    if number is not None and number > limit:
+        _point_out(axes, with_unit(number, unit), horizontal)
+        return [f"Your guess: {with_unit(number, unit)}."]
     if number is not None:
         return [guess_line(axes, number, unit, vertical=horizontal)]
     if isinstance(guess, Mapping):
-        places = [names.index(name) for name in guess]
-        points = (list(guess.values()), places) if horizontal else (places, list(guess.values()))
+        near = {name: value for name, value in guess.items() if value <= limit}
+        places = [names.index(name) for name in near]
+        points = (list(near.values()), places) if horizontal else (places, list(near.values()))
         style = {"marker": "D", "s": 80, "facecolor": "white", "edgecolor": GUESS, "linewidth": 2}
         axes.scatter(*points, label="your guess", zorder=6, **style)
+        if far := {name: value for name, value in guess.items() if name not in near}:
+            _point_out(axes, listed(far), horizontal)
         return [f"Your guess: {listed(guess)}."]
     if str(guess) in names:
         at = names.index(str(guess))
@@ -117,3 +127,11 @@ def _point_at(axes: Any, length: float, at: int, horizontal: bool) -> None:
     place |= {"va": "center", "ha": "left" if horizontal else "center"}
     target = (length, at) if horizontal else (at, length)
     axes.annotate("your guess", target, arrowprops=arrow, weight="bold", color=GUESS, **place)
+
+
+def _point_out(axes: Any, far: str, horizontal: bool) -> None:
+    """Name a guess that lies beyond the end of the axis, where the axis ends."""
+    label, arrow = f"your guess: {far}", "→" if horizontal else "↑"
+    place = {"xytext": (0, 6), "textcoords": "offset points", "ha": "right", "va": "bottom"}
+    style = {"color": GUESS, "weight": "bold", "fontsize": 11}
+    axes.annotate(f"{label} {arrow}", (1, 1), xycoords="axes fraction", **place, **style)
