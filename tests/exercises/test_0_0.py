@@ -100,7 +100,7 @@ def test_gives_up_on_a_silent_server(answer):
         except httpx.TimeoutException:
             gives_up_in_time(started, call)
             return
-    why = "Without a timeout of your own the call goes on waiting. Pass `seconds` on to httpx."
+    why = "Without a timeout of your own the call goes on waiting."
     got = f"{got}, when the server spoke again"
     ensure(False, why, call=call, got=got, expected="TimeoutException raised after 0.1 s")
 
@@ -159,15 +159,20 @@ def test_silence_is_a_missed_deadline(answer):
 @pytest.mark.task("ask")
 def test_the_message_names_the_url(answer):
     """Whoever reads the error learns which address was asked."""
-    why = "In a log with a hundred addresses, an error without one helps nobody."
-    call = "str(error), and nobody listens at the address"
     with nobody() as url:
-        try:
-            answer.ask(url, 2)
-            said = "no error"
-        except (CallError, httpx.HTTPError) as error:
-            said = str(error)
-        ensure(url in said, why, call=call, got=repr(said), expected=f"a message with {url}")
+        names_the_url(answer, url, 2, "str(error), and nobody listens at the address")
+    with silent() as server:
+        names_the_url(answer, server.url, 0.1, "str(error), and the server is paused")
+
+
+def names_the_url(answer, url, seconds, call):
+    why = "In a log with a hundred addresses, an error without one helps nobody."
+    try:
+        answer.ask(url, seconds)
+        said = "no error"
+    except (CallError, httpx.HTTPError) as error:
+        said = str(error)
+    ensure(url in said, why, call=call, got=repr(said), expected=f"a message with {url}")
 
 
 # ask_in_turn
