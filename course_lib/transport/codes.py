@@ -4,11 +4,16 @@ The class name travels beside the status (header or trailing metadata `x-error`)
 error arrives as what it was; from a foreign server, which sends no name, the status decides.
 """
 
+import asyncio
+
 from course_lib import errors
 from course_lib.errors import CallError
 
 ERROR_HEADER = "x-error"
 RETRY_AFTER_HEADER = "retry-after"
+
+# gRPC carries errors in metadata of at most 8 KB, where a byte of a message may take three.
+_LONGEST_MESSAGE_BYTES = 2000
 
 _TABLE: dict[type[CallError], tuple[int, str]] = {
     errors.InvalidRequest: (400, "INVALID_ARGUMENT"),
@@ -70,8 +75,9 @@ def wire_headers(error: CallError) -> dict[str, str]:
 
 
 def wire_message(error: CallError) -> str:
-    """The message of an error as text that every wire can carry."""
-    return str(error.message).encode("utf-8", "replace").decode()
+    """The message of an error as text that every wire can carry, cut where it is too long."""
+    text = str(error.message).encode("utf-8", "replace")
+    return text[:_LONGEST_MESSAGE_BYTES].decode("utf-8", "ignore")
 
 
 def error_from(
@@ -100,13 +106,26 @@ def retry_after_seconds(header: str | None) -> float | None:
     return seconds if 0 <= seconds < float("inf") else None
 
 
-def outcome_error(error: Exception) -> CallError:
-    """The error as the caller may see it: a bug becomes `Internal` and keeps its details here."""
+def outcome_error(error: BaseException) -> CallError:
+    """The error as the caller may see it: a bug becomes `Internal` and keeps its details here.
+
+    Raised again is what ends this task and not only the call, such as being cancelled.
+    """
     if isinstance(error, CallError):
         return error
+    if _ends_the_task(error):
+        raise error
     hidden = errors.Internal("internal error")
     hidden.__cause__ = error
     return hidden
+
+
+def _ends_the_task(error: BaseException) -> bool:
+    """A service that lets a `CancelledError` out although nobody cancelled it has a bug."""
+    if isinstance(error, asyncio.CancelledError):
+        task = asyncio.current_task()
+        return task is None or task.cancelling() > 0
+    return not isinstance(error, (Exception, SystemExit))
 
 
 def _listed(error: CallError) -> type[CallError]:

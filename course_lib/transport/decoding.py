@@ -21,7 +21,7 @@ def parse_json(body: bytes) -> Any:
     """Parse strictly: UTF-8, no NaN, no key twice in an object; raises InvalidRequest."""
     try:
         value = orjson.loads(body)
-        json.loads(body, object_pairs_hook=_without_duplicates)
+        json.loads(body, object_pairs_hook=without_duplicates)
     except (ValueError, RecursionError) as error:
         raise InvalidRequest(f"body: must be JSON: {str(error)[:100]}") from None
     return value
@@ -114,7 +114,8 @@ def _optional(convert_some: Convert) -> Convert:
     return lambda value, field: None if value is None else convert_some(value, field)
 
 
-def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """The pairs as a mapping; a name that stands there twice raises InvalidRequest."""
     value = dict(pairs)
     if len(value) < len(pairs):
         seen: set[str] = set()

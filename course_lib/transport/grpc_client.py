@@ -10,7 +10,6 @@ from typing import Any
 
 import grpc
 
-from course_lib import context
 from course_lib.endpoint import Endpoint
 from course_lib.errors import CallError, PayloadTooLarge
 from course_lib.transport import codes, metadata
@@ -45,7 +44,8 @@ def grpc_client(
             hook(headers)
         streamed = isinstance(method, _STREAMED_REQUESTS)
         message = encode_all(request) if streamed else encode(request)
-        call = method(message, timeout=context.remaining_seconds(), metadata=tuple(headers.items()))
+        seconds = metadata.outgoing_seconds()
+        call = method(message, timeout=seconds, metadata=tuple(headers.items()))
         if isinstance(method, _STREAMED_RESPONSES):
             await call.initial_metadata()  # the server has begun: a watcher misses nothing now
             return _items(call, decode)

@@ -84,7 +84,7 @@ def grpc_method(
                     size = encoded.ByteSize()
                 code = "OK"
                 return encoded
-            except Exception as raised:
+            except BaseException as raised:
                 error = codes.outcome_error(raised)
                 code = codes.grpc_status(error)
             await _refuse(call, error)

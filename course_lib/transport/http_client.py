@@ -120,6 +120,8 @@ class _network_errors:
             await self._timeout.__aexit__(kind, error, traceback)
         except TimeoutError:
             raise DeadlineExceeded(f"{self._call}: no answer before the deadline") from None
+        if isinstance(error, httpx.DecodingError):
+            raise Internal(f"{self._call}: the answer cannot be read: {error}") from error
         if isinstance(error, httpx.TransportError):
             reason = str(error) or type(error).__name__
             raise Unavailable(f"{self._call}: {reason}") from error

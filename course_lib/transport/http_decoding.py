@@ -14,6 +14,7 @@ from course_lib.transport.decoding import (
     parse_json,
     require,
     text_converter,
+    without_duplicates,
 )
 
 Decode = Callable[[Mapping[str, str], bytes, bytes], Any]
@@ -49,10 +50,7 @@ def _parse_query(query: bytes) -> dict[str, str]:
         pairs = parse_qsl(query.decode("ascii"), keep_blank_values=True, errors="strict")
     except ValueError as error:
         raise InvalidRequest(f"query: must be UTF-8, percent-encoded: {error}") from None
-    values = dict(pairs)
-    if len(values) < len(pairs):
-        raise InvalidRequest("query: a field is given twice")
-    return values
+    return without_duplicates(pairs)
 
 
 async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:

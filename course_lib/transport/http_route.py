@@ -95,7 +95,7 @@ def serve_route(route: Route, max_body_bytes: int) -> ASGIApp:
                 body = head + orjson.dumps(response) + b',"message":"ok"}'
                 status = route.status
                 raw = [_JSON_TYPE, *_raw(headers)] if headers else [_JSON_TYPE]
-            except Exception as raised:
+            except BaseException as raised:
                 error = codes.outcome_error(raised)
                 status, raw, body = encode_error(error)
             size = len(body)

@@ -33,7 +33,7 @@ async def send_events(
                 event = b"data: " + orjson.dumps(item) + b"\n\n"
                 sent += len(event)
                 await send({"type": "http.response.body", "body": event, "more_body": True})
-        except Exception as raised:
+        except BaseException as raised:
             ended = codes.outcome_error(raised)
             event = _error_event(ended)
             sent += len(event)

@@ -44,7 +44,7 @@ def memory_server(
                 see(answered, response)
             code = "ok"
             return response
-        except Exception as raised:
+        except BaseException as raised:
             error = codes.outcome_error(raised)
             code = type(error).__name__
             raise error from error.__cause__
@@ -129,6 +129,6 @@ async def _items(items: AsyncIterator[Any], fresh: Context) -> AsyncIterator[Any
             item = await loop.create_task(step(), context=fresh)
         except StopAsyncIteration:
             return
-        except Exception as raised:
+        except BaseException as raised:
             raise _copy(codes.outcome_error(raised)) from None
         yield item

@@ -29,10 +29,16 @@ def outgoing_trace() -> dict[str, str]:
 def outgoing() -> dict[str, str]:
     """All headers that leave with a call; raises DeadlineExceeded when it is too late to call."""
     headers = outgoing_trace()
-    remaining = context.remaining_seconds()
+    remaining = outgoing_seconds()
     if remaining is not None:
-        headers[TIMEOUT_HEADER] = f"{min(remaining, LONGEST_TIMEOUT_SECONDS):.9f}"
+        headers[TIMEOUT_HEADER] = f"{remaining:.9f}"
     return headers
+
+
+def outgoing_seconds() -> float | None:
+    """The seconds that are left for a call which leaves now; raises DeadlineExceeded."""
+    remaining = context.remaining_seconds()
+    return None if remaining is None else min(remaining, LONGEST_TIMEOUT_SECONDS)
 
 
 def arrive(

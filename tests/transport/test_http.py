@@ -9,7 +9,7 @@ import httpx
 import orjson
 import pytest
 from fastapi import FastAPI
-from fastapi.responses import JSONResponse, PlainTextResponse
+from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from course_lib import context
@@ -155,6 +155,17 @@ async def test_an_answer_that_is_not_what_was_asked_for_is_internal():
     for number in range(2):
         with pytest.raises(Internal):
             await client_of(foreign)(GetUser(number))
+
+
+async def test_an_answer_that_cannot_be_unpacked_is_internal():
+    foreign = FastAPI()
+
+    @foreign.get("/users/{number}")
+    async def answer(number: int) -> Any:
+        return Response(b"no gzip", headers={"content-encoding": "gzip"})
+
+    with pytest.raises(Internal, match="cannot be read"):
+        await client_of(foreign)(GetUser(1))
 
 
 async def test_a_newer_server_may_send_more_fields():

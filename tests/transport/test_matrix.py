@@ -1,6 +1,7 @@
 """What every transport promises, tested over all three."""
 
 import asyncio
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -39,7 +40,7 @@ def answers(value: Any) -> Callable[[Any], Any]:
     return endpoint
 
 
-def fails(error: Exception) -> Callable[[Any], Any]:
+def fails(error: BaseException) -> Callable[[Any], Any]:
     async def endpoint(request: Any) -> Any:
         raise error
 
@@ -100,6 +101,26 @@ async def test_a_bug_becomes_internal_and_keeps_its_details_on_the_server(wire: 
     assert (type(error), error.message) == (errors.Internal, "internal error")
     assert error.__cause__ is None or wire is WIRES["memory"]
     assert seen[0].error is not None and seen[0].error.__cause__ is bug
+
+
+@pytest.mark.parametrize("bug", [asyncio.CancelledError, SystemExit])
+async def test_what_would_end_the_server_s_task_is_a_bug_too(wire: Wire, bug: type[BaseException]):
+    async with wire(fails(bug()), {}) as call:
+        for _ in range(2):
+            error = await refusal(call)
+            assert (type(error), error.message) == (errors.Internal, "internal error")
+
+
+async def test_a_message_too_long_for_the_wire_is_cut(wire: Wire):
+    async with wire(fails(errors.NotFound("ü" * 20_000)), {}) as call:
+        error = await refusal(call)
+    assert (type(error), error.message) == (errors.NotFound, "ü" * 1000)
+
+
+async def test_a_deadline_beyond_every_calendar_is_no_obstacle(wire: Wire):
+    async with wire(answers(ADA), {}) as call:
+        context.deadline.set(math.inf)
+        assert await call(ASK) == ADA
 
 
 async def test_the_deadline_travels_and_shrinks(wire: Wire):
