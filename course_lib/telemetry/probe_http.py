@@ -1,7 +1,8 @@
 """The kubelet's HTTP probe: a GET on a connection of its own, whose status decides.
 
-Redirects to the same host are followed, ten at most; one that leads to another host is not
-followed and counts as success. Source: kubernetes/pkg/probe/http/http.go.
+Redirects to the same host are followed; one that leads to another host is not followed and counts
+as success. Of the body, which may have no end, 10 KiB are read.
+Source: kubernetes/pkg/probe/http/http.go.
 """
 
 import httpx
@@ -9,6 +10,13 @@ import httpx
 from course_lib.telemetry.probes import Ask
 
 _MOST_REDIRECTS = 10
+_MOST_BYTES = 10 * 1024
+_HEADERS = {
+    "user-agent": "kube-probe/1.33",
+    "accept": "*/*",
+    "accept-encoding": "identity",
+    "connection": "close",
+}
 
 
 def http_get(url: str, transport: httpx.AsyncBaseTransport | None = None) -> Ask:
@@ -19,17 +27,29 @@ def http_get(url: str, transport: httpx.AsyncBaseTransport | None = None) -> Ask
         limits=httpx.Limits(max_keepalive_connections=0),
         timeout=None,
         trust_env=False,
-        headers={"user-agent": "kube-probe/1.33", "accept": "*/*", "connection": "close"},
+        headers=_HEADERS,
     )
 
     async def ask() -> int:
         request: httpx.Request | None = client.build_request("GET", url)
         for _ in range(_MOST_REDIRECTS):
             assert request is not None
-            response = await client.send(request)
+            response = await client.send(request, stream=True)
+            await _read_some(response)
             request = response.next_request
             if request is None or request.url.host != httpx.URL(url).host:
                 return response.status_code
         raise ConnectionError(f"stopped after {_MOST_REDIRECTS} redirects")
 
     return ask
+
+
+async def _read_some(response: httpx.Response) -> None:
+    read = 0
+    try:
+        async for chunk in response.aiter_bytes():
+            read += len(chunk)
+            if read >= _MOST_BYTES:
+                break
+    finally:
+        await response.aclose()

@@ -47,8 +47,9 @@ class Prober:
     """Asks a container again and again and holds a verdict: `result` of "success" or "failure".
 
     `kind` is "liveness", "readiness" or "startup". `gate()` says whether to ask at all: the other
-    two wait for startup, and startup rests once it has succeeded. `on_result(result)` hears every
-    verdict, `on_answer(problem)` every answer: None, or what was wrong with it.
+    two wait for startup. After a verdict of startup, or of liveness that it has failed, nothing is
+    asked until there is a new container. `on_result(result)` hears every verdict,
+    `on_answer(problem)` every answer: None, or what was wrong with it.
     """
 
     def __init__(
@@ -99,8 +100,8 @@ class Prober:
         probe = self.probe
         if self._run_length < (probe.success_threshold if succeeded else probe.failure_threshold):
             return
-        if not succeeded and self.kind != "readiness":
-            # The container will be restarted: do not ask it again before that.
+        if self.kind == "startup" or (self.kind == "liveness" and not succeeded):
+            # It has started, or it will be restarted: there is nothing more to ask this container.
             self._on_hold, self._run_length = True, 0
         self.result = "success" if succeeded else "failure"
         self._on_result(self.result)

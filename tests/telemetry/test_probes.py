@@ -1,7 +1,7 @@
 """The prober asks and judges as the kubelet does; expected instants stand in the tests as data."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
 import httpx
@@ -143,6 +143,19 @@ async def test_after_a_failed_liveness_nothing_is_asked_until_there_is_a_new_con
     assert watched.results == [(30, "failure"), (80, "failure")]
 
 
+@pytest.mark.parametrize("status", [200, 503])
+async def test_after_a_verdict_of_startup_too(status):
+    watched = Watched([status, 503], Probe(failure_threshold=1), "startup")
+    asking = asyncio.create_task(watched.until(50))
+    await asyncio.sleep(35)
+    assert watched.asked == [10]
+    assert watched.prober.result == ("success" if status == 200 else "failure")
+    watched.prober.container_started()
+    assert watched.prober.result == "unknown"
+    await asking
+    assert watched.asked == [10, 40]
+
+
 async def test_answers_in_a_row_are_counted_across_containers():
     watched = Watched([503], Probe(), "liveness")
     asking = asyncio.create_task(watched.until(35))
@@ -206,6 +219,20 @@ async def test_ten_redirects_are_one_too_many(redirects):
     else:
         with pytest.raises(ConnectionError, match="10 redirects"):
             await ask()
+
+
+async def test_a_body_without_end_is_not_read_to_its_end():
+    read = 0
+
+    async def endless() -> AsyncIterator[bytes]:
+        nonlocal read
+        while True:
+            read += 1000
+            yield b"x" * 1000
+
+    way = httpx.MockTransport(lambda request: httpx.Response(200, content=endless()))
+    assert await http_get("http://users/healthz", way)() == 200
+    assert read <= 20_000
 
 
 @pytest.mark.real_time
