@@ -100,13 +100,23 @@ class SeriesMemory:
         return sum(value for value in rates if value is not None)
 
     def quantile(self, q: float, name: str, start: float, end: float, **labels: str) -> float:
-        """`histogram_quantile(q, sum by (le) (rate(NAME_bucket ...)))`, in the histogram's unit."""
+        """`histogram_quantile(q, sum by (le) (rate(NAME_bucket ...)))`, in the histogram's unit.
+
+        A bucket whose bound is no number is left out, as in Prometheus.
+        """
         buckets: dict[float, float] = defaultdict(float)
         for series in self.select(f"{name}_bucket", **labels):
-            grown = rate(series.samples, start, end)
-            if grown is not None:
-                buckets[float(series.labels["le"])] += grown
+            grown, bound = rate(series.samples, start, end), _bound(series.labels.get("le", ""))
+            if grown is not None and bound is not None:
+                buckets[bound] += grown
         return histogram_quantile(q, buckets.items())
 
     def __len__(self) -> int:
         return len(self._series)
+
+
+def _bound(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None

@@ -168,6 +168,20 @@ async def test_a_quantile_is_taken_from_the_added_buckets_of_all_instances():
     assert scraper.memory.quantile(0.5, name, 0, 50, instance="a") == pytest.approx(0.05)
 
 
+async def test_a_bucket_whose_bound_is_no_number_disturbs_no_quantile():
+    page = b'h_bucket{le="high"} %d\nh_bucket %d\nh_bucket{le="1"} %d\nh_bucket{le="+Inf"} %d\n'
+    memory, seen = SeriesMemory(), iter((0, 4))
+
+    async def target() -> bytes:
+        return page % ((next(seen),) * 4)
+
+    scraper = Scraper({"a": target}, memory=memory)
+    for _ in range(2):
+        assert await scraper.scrape("a")
+        await asyncio.sleep(15)
+    assert memory.quantile(0.5, "h", 0, 15) == 0.5
+
+
 def saying_later(registry: CollectorRegistry) -> Callable[[], Awaitable[bytes]]:
     async def page() -> bytes:
         return exposition(registry)
