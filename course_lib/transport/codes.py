@@ -5,12 +5,15 @@ error arrives as what it was; from a foreign server, which sends no name, the st
 """
 
 import asyncio
+import math
+from collections.abc import Mapping
 
 from course_lib import errors
 from course_lib.errors import CallError
 
 ERROR_HEADER = "x-error"
-RETRY_AFTER_HEADER = "retry-after"
+RETRY_AFTER_HEADER = "retry-after"  # whole seconds, for everybody (RFC 9110)
+RETRY_AFTER_EXACTLY_HEADER = "x-retry-after-seconds"
 
 # gRPC carries errors in metadata of at most 8 KB, where a byte of a message may take three.
 _LONGEST_MESSAGE_BYTES = 2000
@@ -68,9 +71,10 @@ def grpc_status(error: CallError) -> str:
 def wire_headers(error: CallError) -> dict[str, str]:
     """What travels beside an error: the name of its class, and when to come back, in seconds."""
     headers = {ERROR_HEADER: _listed(error).__name__}
-    retry_after_seconds = getattr(error, "retry_after_seconds", None)
-    if retry_after_seconds is not None:
-        headers[RETRY_AFTER_HEADER] = f"{retry_after_seconds:.6g}"
+    seconds = getattr(error, "retry_after_seconds", None)
+    if seconds is not None and 0 <= seconds < math.inf:
+        headers[RETRY_AFTER_HEADER] = str(math.ceil(seconds))
+        headers[RETRY_AFTER_EXACTLY_HEADER] = f"{seconds:.9g}"
     return headers
 
 
@@ -95,6 +99,12 @@ def error_from(
         error.retry_after_seconds = retry_after_seconds
     error.remote = True
     return error
+
+
+def come_back_after(headers: Mapping[str, str]) -> float | None:
+    """When to come back, in seconds: exactly where the server is one of ours."""
+    whole = headers.get(RETRY_AFTER_HEADER)
+    return retry_after_seconds(headers.get(RETRY_AFTER_EXACTLY_HEADER, whole))
 
 
 def retry_after_seconds(header: str | None) -> float | None:

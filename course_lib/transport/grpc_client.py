@@ -79,7 +79,7 @@ def _error(failure: grpc.aio.AioRpcError) -> CallError:
     details = failure.details() or ("" if name else status)
     if name is None and status == "RESOURCE_EXHAUSTED" and "larger than max" in details:
         name = PayloadTooLarge.__name__
-    seconds = codes.retry_after_seconds(headers.get(codes.RETRY_AFTER_HEADER))
+    seconds = codes.come_back_after(headers)
     error = codes.error_from(name, details, grpc_status=status, retry_after_seconds=seconds)
     error.remote = name is not None or status not in _NOBODY_ANSWERED
     return error

@@ -145,7 +145,7 @@ def _decode_answer(answer: httpx.Response, decode: Callable[[Any, str], Any], ca
 
 
 def _remote_error(headers: Any, message: str, status: int) -> CallError:
-    seconds = codes.retry_after_seconds(headers.get(codes.RETRY_AFTER_HEADER))
+    seconds = codes.come_back_after(headers)
     name = headers.get(codes.ERROR_HEADER)
     return codes.error_from(name, message, http_status=status, retry_after_seconds=seconds)
 

@@ -1,5 +1,7 @@
 """The table of errors is complete, and reads the same in both directions."""
 
+import math
+
 import pytest
 
 from course_lib import errors
@@ -44,6 +46,24 @@ def test_every_other_status_of_grpc_is_an_error_too():
     for status in set(grpc.StatusCode) - {grpc.StatusCode.OK}:
         error = codes.error_from(None, "x", grpc_status=status.name)
         assert error.remote and isinstance(error, errors.Answer | errors.Failure)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "header"),
+    [(0.25, "1"), (0.0, "0"), (2.0, "2"), (2.001, "3"), (1e6, "1000000")],
+)
+def test_everybody_may_read_when_to_come_back_in_whole_seconds(seconds: float, header: str):
+    headers = codes.wire_headers(errors.RateLimited("x", retry_after_seconds=seconds))
+    assert headers["retry-after"] == header
+    assert codes.come_back_after(headers) == seconds
+    assert codes.come_back_after({"retry-after": header}) == float(header)
+
+
+@pytest.mark.parametrize("seconds", [None, math.inf, math.nan, -1.0])
+def test_when_nobody_can_come_back_nothing_is_said(seconds: float | None):
+    headers = codes.wire_headers(errors.RateLimited("x", retry_after_seconds=seconds))
+    assert headers == {"x-error": "RateLimited"}
+    assert codes.come_back_after(headers) is None
 
 
 @pytest.mark.parametrize(
