@@ -1,7 +1,8 @@
 """The W3C Trace Context headers, read strictly and written plainly, whatever carries them.
 
 Level 1 (the Recommendation): flags other than `sampled` are not passed on. A key of
-`tracestate` may also begin with a digit, as level 2 allows. Leaves out: changing `tracestate`.
+`tracestate` may also begin with a digit, as level 2 allows. Leaves out: changing `tracestate`,
+but for members too long to be passed on.
 """
 
 import re
@@ -11,6 +12,10 @@ from course_lib.context import TraceContext
 
 LONGEST_LIST = 32
 """Members that a `tracestate` may have."""
+LONG_MEMBER = 128
+"""Characters that a member may have and be sure to be passed on."""
+LONGEST_SENT = LONGEST_LIST * (LONG_MEMBER + 1)
+"""Characters of a `tracestate` that is passed on: gRPC fails a call with 16 kB of headers."""
 
 _TRACEPARENT = re.compile(
     r"(?!ff)([0-9a-f]{2})-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})(-[^,]*)?"
@@ -58,4 +63,15 @@ def inject(trace: TraceContext) -> dict[str, str]:
     """The headers that carry a trace to the next service."""
     if not trace.tracestate:
         return {"traceparent": trace.traceparent}
-    return {"traceparent": trace.traceparent, "tracestate": trace.tracestate}
+    return {"traceparent": trace.traceparent, "tracestate": _bounded(trace.tracestate)}
+
+
+def _bounded(state: str) -> str:
+    """Without as many of its long members, the last first, as are too much (W3C, 3.3.1.5)."""
+    if len(state) <= LONGEST_SENT:
+        return state
+    members = state.split(",")
+    for member in members[::-1]:
+        if len(member) > LONG_MEMBER and len(",".join(members)) > LONGEST_SENT:
+            members.remove(member)
+    return ",".join(members)
