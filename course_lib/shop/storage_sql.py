@@ -6,10 +6,12 @@ Leaves out: migrations.
 """
 
 import dataclasses
+import sqlite3
 import typing
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any, Generic
+from uuid import uuid4
 
 import sqlalchemy as sql
 from sqlalchemy.exc import DBAPIError, IntegrityError
@@ -29,11 +31,10 @@ class Database:
     """Tables behind one URL, such as `postgresql+asyncpg://shop@127.0.0.1:5432/shop`."""
 
     def __init__(self, url: str = SQLITE_IN_MEMORY) -> None:
-        alone: dict[str, Any] = {"pool_size": 1, "max_overflow": 0}
-        in_memory = url == SQLITE_IN_MEMORY  # every connection would be a database of its own
-        self._engine = create_async_engine(
-            url, poolclass=AsyncAdaptedQueuePool, **(alone if in_memory else {})
-        )
+        self._keeper: sqlite3.Connection | None = None
+        if url == SQLITE_IN_MEMORY:
+            url = self._keep_in_memory(f"file:/{uuid4().hex}?vfs=memdb")
+        self._engine = create_async_engine(url, poolclass=AsyncAdaptedQueuePool)
 
     async def table(self, row_type: type[Row]) -> "SqlTable[Row]":
         """The table of this row type, made if there is none; raises Unavailable."""
@@ -45,6 +46,13 @@ class Database:
     async def close(self) -> None:
         """Close all connections."""
         await self._engine.dispose()
+        if self._keeper is not None:
+            self._keeper.close()
+
+    def _keep_in_memory(self, file: str) -> str:
+        """Rows in memory live as long as one connection; a cancelled call closes its own."""
+        self._keeper = sqlite3.connect(file, uri=True, check_same_thread=False)
+        return f"sqlite+aiosqlite:///{file}&uri=true"
 
     async def __aenter__(self) -> "Database":
         return self
@@ -69,11 +77,13 @@ class SqlTable(Generic[Row]):
         values = self._values(row)
         if values[self._key.name] == 0:
             del values[self._key.name]
+        insert = sql.insert(self.description).values(version=1, **values)
         try:
             async with _transaction(self._engine) as connection:
-                insert = sql.insert(self.description).values(version=1, **values)
                 result: Any = await connection.execute(insert)
         except IntegrityError:
+            if self._key.name not in values:  # a number that somebody chose; the next may be free
+                return await self.add(row)
             name = f"{self._row_type.__name__.lower()} {values[self._key.name]}"
             raise Conflict(f"{name} exists already") from None
         key = result.inserted_primary_key[0]

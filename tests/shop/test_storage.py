@@ -108,6 +108,26 @@ async def test_concurrent_additions_get_different_numbers(open_table: OpenTable)
         assert sorted(user.age for user in await users.page(100, 0)) == list(range(20))
 
 
+async def test_a_number_that_was_chosen_is_left_out(open_table: OpenTable):
+    async with open_table(User) as users:
+        for number in (1, 2):
+            await users.add(User(number, "Ada", 36))
+        added = await users.add(User(0, "Grace", 45))
+        assert added == User(3, "Grace", 45) == await users.get(3)
+
+
+async def test_a_call_that_is_cancelled_takes_no_rows_with_it(open_table: OpenTable):
+    async with open_table(User) as users:
+        ada = await users.add(User(0, "Ada", 36))
+        for turns in range(20):
+            call = asyncio.create_task(users.change(1, lambda user: user))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            call.cancel()
+            await asyncio.wait([call])
+        assert await users.get(1) == ada
+
+
 async def test_pages_follow_each_other_by_key(open_table: OpenTable):
     async with open_table(Product) as products:
         for sku in ("b", "a", "B", "Ä", "a-1"):
