@@ -1,7 +1,8 @@
 """Steady traffic that runs beside the learner, with what came of it over the last seconds.
 
 Requests leave at random instants at `rate` a second whether or not the earlier ones have come
-back (open loop). It is really sent: what is counted was answered by the instances themselves.
+back (open loop), by the clock: what came due while a picture was drawn is sent after it.
+It is really sent: what is counted was answered by the instances themselves.
 """
 
 import asyncio
@@ -11,6 +12,7 @@ from random import Random
 from typing import Any, NamedTuple, Protocol
 
 FRAME_SECONDS, RATE_OVER_SECONDS = 0.2, 1.0
+_MOST_LATE_SECONDS = 1.0  # what came due while a laptop slept is not sent all at once
 
 
 class Instance(Protocol):
@@ -63,23 +65,24 @@ class Traffic:
         self.samples: deque[Sample] = deque(maxlen=round(window_seconds / frame_seconds))
         self.outcomes: Counter[str] = Counter()
         self.seconds = 0.0
+        self._marked_at = self._sent_until = 0.0
         self._in_flight: set[asyncio.Task[None]] = set()
         length = round(RATE_OVER_SECONDS / frame_seconds) + 1
         self._marks: deque[tuple[float, dict[str, int], int, int]] = deque(maxlen=length)
 
     async def frame(self) -> Sample:
-        """Send for one frame's time, then count."""
-        loop = asyncio.get_running_loop()
+        """Send what came due since the last frame and during this one, then count."""
+        clock = asyncio.get_running_loop().time
         if not self._marks:
+            self._marked_at = self._sent_until = clock()
             self._mark()
-        began = loop.time()
-        due = began + self._gap()
-        while due < began + self.frame_seconds:
-            await asyncio.sleep(max(0.0, due - loop.time()))
+        due = max(self._sent_until, clock() - _MOST_LATE_SECONDS) + self._gap()
+        self._sent_until = clock() + self.frame_seconds
+        while due < self._sent_until:
+            await asyncio.sleep(max(0.0, due - clock()))
             self._send()
             due += self._gap()
-        await asyncio.sleep(max(0.0, began + self.frame_seconds - loop.time()))
-        self.seconds += loop.time() - began
+        await asyncio.sleep(max(0.0, self._sent_until - clock()))
         self._mark()
         self.samples.append(self._sample())
         return self.samples[-1]
@@ -116,6 +119,9 @@ class Traffic:
             self.outcomes["ok"] += 1
 
     def _mark(self) -> None:
+        now = asyncio.get_running_loop().time()
+        self.seconds += now - self._marked_at
+        self._marked_at = now
         served = {name: instance.served for name, instance in self.instances.items()}
         done = sum(self.outcomes.values())
         self._marks.append((self.seconds, served, done, done - self.outcomes["ok"]))

@@ -55,6 +55,24 @@ async def test_traffic_leaves_at_the_asked_rate_and_is_counted_where_it_arrives(
     assert traffic.samples[-1].failed_percent == 0
 
 
+async def test_the_time_between_two_frames_counts_and_what_came_due_in_it_is_sent():
+    clerks, traffic = shop()
+    for _ in range(50):
+        await traffic.frame()
+        await asyncio.sleep(0.3)  # a picture is drawn
+    assert traffic.seconds == pytest.approx(50 * 0.5, abs=0.31)
+    assert sum(clerk.served for clerk in clerks.values()) == pytest.approx(90 * 25, rel=0.1)
+    assert sum(traffic.samples[-1].answered.values()) == pytest.approx(90, rel=0.35)
+
+
+async def test_what_came_due_while_the_machine_slept_is_not_sent_all_at_once():
+    _, traffic = shop()
+    await traffic.frame()
+    await asyncio.sleep(3600)
+    await traffic.frame()
+    assert sum(traffic.outcomes.values()) < 3 * 90
+
+
 async def test_a_killed_instance_stands_still_while_the_others_go_on():
     clerks, traffic = shop()
     await traffic.frame()
