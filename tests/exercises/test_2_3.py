@@ -1,5 +1,6 @@
 """Graders of the exercises to lesson 2.3, transport."""
 
+import asyncio
 import gzip
 import json
 from inspect import iscoroutine
@@ -231,37 +232,41 @@ def verdicts(answer, expected, why, *, http=(), rpc=()):
 
 @pytest.mark.task("is_failure")
 def test_answers_over_http(answer):
-    """Over HTTP, not found, conflict, invalid and forbidden are answers."""
+    """Over HTTP, not found, conflict, invalid, forbidden and not implemented are answers."""
     why = "The service did its work. Such answers must never open a breaker."
     verdicts(answer, False, why, http=(400, 401, 403, 404, 409, 422))
+    why = "It begins with a 5, and yet it is an answer: no such method. The table knows it."
+    verdicts(answer, False, why, http=(501,))
 
 
 @pytest.mark.task("is_failure")
 def test_answers_over_grpc(answer):
     """Over gRPC the same are answers."""
     names = "INVALID_ARGUMENT", "UNAUTHENTICATED", "PERMISSION_DENIED", "NOT_FOUND"
+    more = "ALREADY_EXISTS", "FAILED_PRECONDITION", "UNIMPLEMENTED"
     why = "The service did its work. The same event gets the same verdict as over HTTP."
-    verdicts(answer, False, why, rpc=(*names, "ALREADY_EXISTS", "FAILED_PRECONDITION"))
+    verdicts(answer, False, why, rpc=(*names, *more))
 
 
 @pytest.mark.task("is_failure")
 def test_failures_over_http(answer):
-    """Over HTTP, a status from 500 on is a failure."""
+    """Over HTTP, 500, 502, 503 and 504 are failures."""
     verdicts(answer, True, "The service could not do its work.", http=(500, 502, 503, 504))
 
 
 @pytest.mark.task("is_failure")
 def test_failures_over_grpc(answer):
-    """Over gRPC, unavailable, too late, broken and unknown are failures."""
-    names = "UNAVAILABLE", "DEADLINE_EXCEEDED", "INTERNAL", "UNKNOWN"
-    verdicts(answer, True, "The service could not do its work.", rpc=names)
+    """Over gRPC, whatever is no answer is a failure, from unavailable to cancelled."""
+    names = "UNAVAILABLE", "DEADLINE_EXCEEDED", "INTERNAL", "UNKNOWN", "CANCELLED", "DATA_LOSS"
+    why = "The caller got no answer. The table has all the names; a list of your own has not."
+    verdicts(answer, True, why, rpc=names)
 
 
 @pytest.mark.task("is_failure")
 def test_refused_for_load_is_a_failure_on_both(answer):
-    """Too many requests is a failure on both wires."""
+    """Too many requests, and a request that timed out, are failures on both wires."""
     why = "It begins with a 4, and yet the service did not do the work. The table knows it."
-    verdicts(answer, True, why, http=(429,), rpc=("RESOURCE_EXHAUSTED",))
+    verdicts(answer, True, why, http=(429, 408), rpc=("RESOURCE_EXHAUSTED", "DEADLINE_EXCEEDED"))
 
 
 @pytest.mark.task("is_failure")
@@ -354,6 +359,34 @@ async def test_what_is_not_complete_never_happened(answer):
     expect(await read(answer, *chunks), ["a"], shown(*chunks), why)
 
 
+@pytest.mark.task("events")
+async def test_only_a_line_feed_ends_a_line(answer):
+    """A letter that looks like the end of a line is text."""
+    chunk = "data: a\u2028b\n\n".encode()
+    why = "`str.splitlines` splits at letters such as U+2028 as well. Split at `\\n`."
+    expect(await read(answer, chunk), ["a\u2028b"], shown(chunk), why)
+
+
+@pytest.mark.task("events")
+async def test_an_event_is_yielded_at_once(answer):
+    """An event is yielded as soon as its empty line has come."""
+
+    async def chunks():
+        yield b"data: a\n\nda"
+        await asyncio.sleep(60)
+
+    found = answer.events(chunks())
+    try:
+        async with asyncio.timeout(1):
+            first = await anext(found)
+    except TimeoutError:
+        first = "nothing yet"
+    finally:
+        await found.aclose()
+    why = "The stream may never end. Yield an event where its empty line is found."
+    expect(first, "a", r"a second after b'data: a\n\nda', while the stream goes on", why)
+
+
 # retry_reads
 
 
@@ -385,7 +418,7 @@ class Troubled:
 
 
 async def attempts(answer, use, failures, error=Unavailable):
-    """How often the service was asked, and what the caller got."""
+    """How often the service was asked, and what the caller got, in words."""
     channel_options = given(answer)
     service = Troubled(failures, error)
 
@@ -395,7 +428,8 @@ async def attempts(answer, use, failures, error=Unavailable):
 
     with serve_grpc(lambda server: add_users(server, user_endpoints(service))) as server:
         got = await on_lab(ask(server.address))
-    return service.calls, got
+    times = f"{service.calls} times" if service.calls > 1 else "once"
+    return f"asked {times}, {got}"
 
 
 def given(answer):
@@ -421,26 +455,34 @@ def given(answer):
 @pytest.mark.real_time
 async def test_a_read_gets_over_two_failures(answer):
     """GetUser is answered at the third attempt."""
-    calls, got = await attempts(answer, lambda users: users.get_user(1), failures=2)
-    expect((calls, getattr(got, "name", got)), (3, "Ada"), "get_user(1), UNAVAILABLE twice")
+    said = await attempts(answer, named_first, failures=2)
+    expect(said, "asked 3 times, Ada", "get_user(1), UNAVAILABLE twice")
+
+
+async def named_first(users):
+    return (await users.get_user(1)).name
+
+
+async def counted(users):
+    return f"{len(await users.list_users())} users"
 
 
 @pytest.mark.task("retry_reads")
 @pytest.mark.real_time
 async def test_lists_are_reads_too(answer):
     """ListUsers is answered at the second attempt."""
-    calls, got = await attempts(answer, lambda users: users.list_users(), failures=1)
-    size = len(got) if isinstance(got, list) else got
-    expect((calls, size), (2, 5), "list_users(), UNAVAILABLE once", "ListUsers is a read as well.")
+    said = await attempts(answer, counted, failures=1)
+    why = "ListUsers is a read as well."
+    expect(said, "asked 2 times, 5 users", "list_users(), UNAVAILABLE once", why)
 
 
 @pytest.mark.task("retry_reads")
 @pytest.mark.real_time
 async def test_three_attempts_and_no_more(answer):
     """After three attempts the caller is told."""
-    calls, got = await attempts(answer, lambda users: users.get_user(1), failures=9)
+    said = await attempts(answer, named_first, failures=9)
     why = "maxAttempts counts the first one too."
-    expect((calls, got), (3, "Unavailable: no"), "get_user(1), always UNAVAILABLE", why)
+    expect(said, "asked 3 times, Unavailable: no", "get_user(1), always UNAVAILABLE", why)
 
 
 @pytest.mark.task("retry_reads")
@@ -450,8 +492,8 @@ async def test_writes_are_tried_once(answer):
     why = "The service may have done it before it failed. Name the methods that may be repeated."
     for method, arguments in (("create_user", ("Alan", 41)), ("update_user", (1, "Ada", 37))):
         use = methodcaller(method, *arguments)
-        calls, got = await attempts(answer, use, failures=9)
-        expect((calls, got), (1, "Unavailable: no"), f"{method}{arguments}, UNAVAILABLE", why)
+        said = await attempts(answer, use, failures=9)
+        expect(said, "asked once, Unavailable: no", f"{method}{arguments}, UNAVAILABLE", why)
 
 
 @pytest.mark.task("retry_reads")
@@ -460,6 +502,6 @@ async def test_only_unavailable_is_repeated(answer):
     """Any other error of GetUser is passed on at once."""
     why = "UNAVAILABLE is the one status that says: somebody else, or a little later."
     for error in (NotFound, Conflict, Internal):
-        calls, got = await attempts(answer, methodcaller("get_user", 1), 9, error)
+        said = await attempts(answer, named_first, 9, error)
         name = error.__name__
-        expect((calls, got), (1, f"{name}: no"), f"get_user(1), always {name}", why)
+        expect(said, f"asked once, {name}: no", f"get_user(1), always {name}", why)
