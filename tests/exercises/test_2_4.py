@@ -173,7 +173,7 @@ async def test_the_line_has_the_trace(answer):
     await call()
     ensure(
         bool(lines) and all(line["trace_id"] for line in lines),
-        "The line is written when the call is over, by then the trace has ended as well "
+        "The line is written when the call is over. By then the trace has ended too, "
         "unless tracing stands outside logging.",
         call="the log after a call that succeeded",
         got="a line without a trace id" if lines else "no line",
@@ -275,6 +275,20 @@ async def test_callers_do_not_share(answer):
         ["ok", "ok"],
         "two calls of ada after fifty of somebody else",
         "Each caller needs a bucket of their own.",
+    )
+
+
+@pytest.mark.task("limit_each_caller")
+async def test_endpoints_share_the_budget(answer):
+    """One middleware around two endpoints gives a caller one budget for both."""
+    limit = answer.limit_each_caller(1, 2)
+    first, second = as_caller(limit(quick), "ada"), as_caller(limit(quick), "ada")
+    expect(
+        [*await burst_of(first, 2), await second()],
+        ["ok", "ok", "refused"],
+        "two calls to one endpoint and one to another, both behind the same middleware, burst 2",
+        "`wrap` runs once for each endpoint. Make the buckets outside it, or each operation of "
+        "the service adds to the caller's budget.",
     )
 
 
@@ -387,10 +401,10 @@ def test_refuses_what_names_nobody(answer):
 
 
 @pytest.mark.task("caller_of")
-@pytest.mark.parametrize("text", ["", "hello", "a.b.c"])
-def test_refuses_what_is_no_token(answer, text):
-    """Text that is no token is refused in the same way."""
-    refused(answer, text, repr(text), "Whatever PyJWT raises, the caller gets Unauthenticated.")
+def test_refuses_what_is_no_token(answer):
+    """The texts "", "hello" and "a.b.c" are no tokens, and are refused in the same way."""
+    for text in ("", "hello", "a.b.c"):
+        refused(answer, text, repr(text), "Whatever PyJWT raises, the caller gets Unauthenticated.")
 
 
 # request_ids
@@ -484,6 +498,25 @@ async def test_the_other_headers_stay(answer):
         call="an application that sets the header `a: b`",
         got=repr(headers),
         expected="`a: b` among the headers",
+    )
+
+
+@pytest.mark.task("request_ids")
+async def test_a_list_used_twice_stays_clean(answer):
+    """An application may use the same list of headers for every answer."""
+    own = [(b"a", b"b")]
+
+    async def app(scope, receive, send):
+        await send({"type": "http.response.start", "status": 200, "headers": own})
+
+    for given in (b"one", b"two"):
+        sent = await ask(answer, app, [(b"x-request-id", given)])
+    expect(
+        ids_of(sent),
+        [b"two"],
+        "the x-request-id of the second answer, made from the same list of headers as the first",
+        "The list belongs to the application, and it may be a constant. Send on a new message "
+        "with a new list.",
     )
 
 
