@@ -153,6 +153,9 @@ async def test_does_not_call_when_it_is_too_late(answer):
     why = "A call with nothing left is work for nobody. Do not make it."
     with raises(DeadlineExceeded, call="onward_headers(0.2), with 0.1 s left", why=why):
         answer.onward_headers(0.2)
+    await with_a_deadline(1.0, passed=0.5)
+    with raises(DeadlineExceeded, call="onward_headers(0.5), with exactly 0.5 s left", why=why):
+        answer.onward_headers(0.5)
 
 
 @pytest.mark.task("onward_headers")
@@ -422,6 +425,35 @@ async def test_errors_of_the_application_go_on(answer):
     why = "The server must hear of it. Ask the finished task for its `result()`."
     with raises(ValueError, call="an application that raises ValueError", why=why):
         await Caller().call(answer, app)
+
+
+@pytest.mark.task("stop_when_caller_leaves")
+async def test_who_cancels_the_whole_is_obeyed(answer):
+    """Who cancels the whole is obeyed: the error goes on, and the application has ended."""
+    app = "has not begun"
+
+    async def tidying(scope, receive, send):
+        nonlocal app
+        app = "works"
+        try:
+            await asyncio.sleep(10)
+        finally:
+            await asyncio.sleep(1)  # it tidies up
+            app = "has ended"
+
+    stopping = answer.stop_when_caller_leaves(tidying)
+    caller = Caller()
+    whole = asyncio.create_task(stopping({"type": "http"}, caller.receive, caller.send))
+    await asyncio.sleep(3)
+    whole.cancel()
+    await asyncio.wait([whole])
+    expect(
+        ("cancelled" if whole.cancelled() else "returned", f"the application {app}"),
+        ("cancelled", "the application has ended"),
+        "a server that shuts down, and so cancels the call after 3 s",
+        "A cancellation from outside is not the caller who left: let it go on. But before, in "
+        "`finally`, cancel what you have started and wait for its end.",
+    )
 
 
 @pytest.mark.task("stop_when_caller_leaves")
