@@ -5,7 +5,9 @@ most one per cent. Leaves out: retries (but grpc itself repeats a
 call that never left the client) and balancing.
 """
 
-from collections.abc import AsyncIterator, Callable
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import grpc
@@ -34,25 +36,30 @@ def grpc_client(
     `.remote`; Unavailable when nobody answers, and DeadlineExceeded.
     """
 
-    async def encode_all(requests: AsyncIterator[Any]) -> AsyncIterator[Any]:
-        async for request in requests:
-            yield encode(request)
+    async def encode_all(
+        requests: AsyncIterator[Any], broken: list[Exception]
+    ) -> AsyncIterator[Any]:
+        try:
+            async for request in requests:
+                yield encode(request)
+        except Exception as error:
+            broken.append(error)
+            raise
 
     async def endpoint(request: Any) -> Any:
         headers = metadata.outgoing_trace()
         for hook in before:
             hook(headers)
         streamed = isinstance(method, _STREAMED_REQUESTS)
-        message = encode_all(request) if streamed else encode(request)
+        broken: list[Exception] = []
+        message = encode_all(request, broken) if streamed else encode(request)
         seconds = metadata.outgoing_seconds()
         call = method(message, timeout=seconds, metadata=tuple(headers.items()))
         if isinstance(method, _STREAMED_RESPONSES):
             await call.initial_metadata()  # the server has begun: a watcher misses nothing now
-            return _items(call, decode)
-        try:
+            return _items(call, decode, broken)
+        with _translated(broken):
             response = decode(await call)
-        except grpc.aio.AioRpcError as failure:
-            raise _error(failure) from None
         if after:
             trailing = dict(await call.trailing_metadata())
             for see in after:
@@ -62,14 +69,28 @@ def grpc_client(
     return endpoint
 
 
-async def _items(call: Any, decode: Callable[[Any], Any]) -> AsyncIterator[Any]:
+async def _items(
+    call: Any, decode: Callable[[Any], Any], broken: list[Exception]
+) -> AsyncIterator[Any]:
     try:
-        async for message in call:
-            yield decode(message)
-    except grpc.aio.AioRpcError as failure:
-        raise _error(failure) from None
+        with _translated(broken):
+            async for message in call:
+                yield decode(message)
     finally:
         call.cancel()
+
+
+@contextmanager
+def _translated(broken: list[Exception]) -> Iterator[None]:
+    """Raise errors of our tree, and what broke the caller's own stream of requests."""
+    try:
+        yield
+    except grpc.aio.AioRpcError as failure:
+        raise _error(failure) from None
+    except asyncio.CancelledError:
+        if broken:  # then it is grpc that cancelled the call
+            raise broken[0] from None
+        raise
 
 
 def _error(failure: grpc.aio.AioRpcError) -> CallError:

@@ -46,6 +46,7 @@ def http_client(
     """
     decode = json_converter(response or Any, ignore_unknown=True)
     prepare = _preparer(base_url.rstrip("/"), method, path)
+    name = f"{method} {path}"
     own = httpx.AsyncClient(transport=transport) if transport is not None else None
 
     async def endpoint(request: Any) -> Any:
@@ -54,12 +55,13 @@ def http_client(
             hook(headers)
         client = own or _shared_client()
         sending = prepare(client, request, headers)
-        async with _network_errors(method, path):
+        instant = context.deadline.get()
+        async with _network_errors(name, instant):
             answer = await client.send(sending, stream=stream)
             if stream and answer.status_code < 300:
-                return _items(answer, decode, method, path)
+                return _items(answer, decode, name, instant)
             await answer.aread()
-        result = _decode_answer(answer, decode, f"{method} {path}")
+        result = _decode_answer(answer, decode, name)
         for see in after:
             see(dict(answer.headers), result)
         return result
@@ -108,9 +110,9 @@ def _path_part(name: str, value: str) -> str:
 class _network_errors:
     """Turns what the network does into errors of our tree, and ends the wait at the deadline."""
 
-    def __init__(self, method: str, path: str) -> None:
-        self._call = f"{method} {path}"
-        self._timeout = asyncio.timeout_at(context.deadline.get())
+    def __init__(self, call: str, deadline: float | None) -> None:
+        self._call = call
+        self._timeout = asyncio.timeout_at(deadline)
 
     async def __aenter__(self) -> None:
         await self._timeout.__aenter__()
@@ -138,10 +140,24 @@ def _decode_answer(answer: httpx.Response, decode: Callable[[Any, str], Any], ca
             raise Internal(f"{call}: the answer has no envelope") from None
     if not answer.is_success:
         raise _remote_error(answer.headers, message, answer.status_code)
+    return _decode_data(data, decode, call)
+
+
+def _decode_data(data: Any, decode: Callable[[Any, str], Any], call: str) -> Any:
     try:
         return decode(data, "data")
     except InvalidRequest as error:
         raise Internal(f"{call}: not the answer it should be: {error.message}") from None
+
+
+def _decode_event(name: str, data: bytes, decode: Callable[[Any, str], Any], call: str) -> Any:
+    try:
+        value = orjson.loads(data)
+        if name == "error":
+            raise _remote_error(value, str(value["message"]), int(value["code"]))
+    except (ValueError, KeyError, TypeError):
+        raise Internal(f"{call}: an event of the stream is not what it should be") from None
+    return _decode_data(value, decode, call)
 
 
 def _remote_error(headers: Any, message: str, status: int) -> CallError:
@@ -151,14 +167,15 @@ def _remote_error(headers: Any, message: str, status: int) -> CallError:
 
 
 async def _items(
-    answer: httpx.Response, decode: Callable[[Any, str], Any], method: str, path: str
+    answer: httpx.Response, decode: Callable[[Any, str], Any], call: str, deadline: float | None
 ) -> AsyncIterator[Any]:
+    events = read_events(answer.aiter_lines())
     try:
-        async with _network_errors(method, path):
-            async for name, data in read_events(answer.aiter_lines()):
-                value = orjson.loads(data)
-                if name == "error":
-                    raise _remote_error(value, value["message"], value["code"])
-                yield decode(value, "data")
+        while True:
+            async with _network_errors(call, deadline):  # not around the reader's own work
+                event = await anext(events, None)
+            if event is None:
+                return
+            yield _decode_event(*event, decode, call)
     finally:
         await answer.aclose()

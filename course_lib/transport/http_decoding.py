@@ -32,7 +32,7 @@ def request_decoder(request: type, path_names: frozenset[str], has_body: bool) -
 
     def decode(path_params: Mapping[str, str], query: bytes, body: bytes) -> Any:
         filled = {name: convert(path_params[name], name) for name, convert in in_path.items()}
-        if has_body:
+        if has_body and (body or elsewhere):  # what asks for nothing may be empty
             document = parse_json(body)
             if type(document) is not dict:
                 raise InvalidRequest("body: must be a JSON object")

@@ -93,7 +93,7 @@ def _signature(route: Route) -> inspect.Signature:
             in_body[field.name] = (hints[field.name], ... if default is empty else default)
         else:
             add(field.name, hints[field.name], Query() if default is empty else Query(default))
-    if route.has_body:
+    if in_body:
         strict = ConfigDict(extra="forbid", strict=True)
         model = create_model(route.request.__name__, __config__=strict, **in_body)
         add("body", model, Body())

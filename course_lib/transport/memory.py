@@ -66,7 +66,7 @@ def memory_client(
 ) -> Endpoint:
     """The client's side; `latency` is the round trip in seconds, or draws one for each call."""
 
-    async def call(request: Any, headers: Headers, answered: Headers) -> Any:
+    async def call(request: Any, headers: Headers, answered: Headers, instant: float | None) -> Any:
         seconds = latency() if callable(latency) else latency
         if seconds:
             await asyncio.sleep(seconds / 2)
@@ -80,7 +80,7 @@ def memory_client(
             await asyncio.sleep(seconds / 2)
         if isinstance(response, CallError):
             raise response
-        return _items(response, fresh) if hasattr(response, "__anext__") else response
+        return _items(response, fresh, instant) if hasattr(response, "__anext__") else response
 
     async def endpoint(request: Any) -> Any:
         headers, answered = metadata.outgoing(), dict[str, str]()
@@ -88,11 +88,11 @@ def memory_client(
             hook(headers)
         instant = context.deadline.get()
         if instant is None:
-            response = await call(request, headers, answered)
+            response = await call(request, headers, answered, None)
         else:
             try:
                 async with asyncio.timeout_at(instant):
-                    response = await call(request, headers, answered)
+                    response = await call(request, headers, answered, instant)
             except TimeoutError:
                 raise DeadlineExceeded("no answer before the deadline") from None
         for see in after:
@@ -117,18 +117,24 @@ def _copy(error: CallError) -> CallError:
     return codes.error_from(name, codes.wire_message(error), retry_after_seconds=seconds)
 
 
-async def _items(items: AsyncIterator[Any], fresh: Context) -> AsyncIterator[Any]:
-    """A stream from the server, each step taken in the server's context."""
+async def _items(
+    items: AsyncIterator[Any], fresh: Context, instant: float | None
+) -> AsyncIterator[Any]:
+    """A stream from the server, each step taken in the server's context, until the deadline."""
 
     async def step() -> Any:
         return await anext(items)
 
     loop = asyncio.get_running_loop()
     while True:
+        timeout = asyncio.timeout_at(instant)
         try:
-            item = await loop.create_task(step(), context=fresh)
+            async with timeout:
+                item = await loop.create_task(step(), context=fresh)
         except StopAsyncIteration:
             return
         except BaseException as raised:
+            if timeout.expired():
+                raise DeadlineExceeded("no answer before the deadline") from None
             raise _copy(codes.outcome_error(raised)) from None
         yield item

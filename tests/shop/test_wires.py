@@ -160,6 +160,26 @@ async def test_grpc_streams_in_both_directions():
             await changes.aclose()
 
 
+async def test_what_breaks_the_caller_s_own_stream_is_what_the_caller_gets():
+    class Torn(Exception):
+        pass
+
+    async def torn(wish: Any) -> AsyncIterator[Any]:
+        yield wish
+        raise Torn
+
+    users, _ = services()
+    with serve_grpc(lambda s: add_users(s, user_endpoints(users), user_streams(users))) as server:
+        async with grpc.aio.insecure_channel(server.address) as channel:
+            client: UserStreamService = grpc_user_stream_client(channel)
+            with pytest.raises(Torn):
+                await client.import_users(torn(CreateUser("Child", 1)))
+            found = await client.find_users(torn(GetUser(1)))
+            with pytest.raises(Torn):
+                while True:
+                    await anext(found)
+
+
 async def test_changes_arrive_as_server_sent_events():
     users, _ = services()
     routes = user_stream_routes(user_streams(users)) + user_routes(user_endpoints(users))

@@ -271,6 +271,52 @@ async def test_a_stream_is_plain_server_sent_events():
 
 
 @pytest.mark.real_time
+async def test_the_deadline_of_a_call_ends_its_stream_but_not_the_reader_s_own_work():
+    async def endpoint(request: GetUser) -> AsyncIterator[User]:
+        async def items() -> AsyncIterator[User]:
+            yield ADA
+            await asyncio.Event().wait()
+
+        return items()
+
+    with serve(streaming(endpoint)) as server:
+        watch = http_client(server.url, "GET", "/users/{user_id}", User, stream=True)
+        before = context.deadline.set(asyncio.get_running_loop().time() + 0.2)
+        items = await watch(GetUser(1))
+        context.deadline.reset(before)
+        assert await anext(items) == ADA
+        await asyncio.sleep(0.25)
+        with pytest.raises(DeadlineExceeded):
+            await anext(items)
+        await close_connections()
+
+
+@pytest.mark.parametrize("event", [b"data: {", b'data: {"user_id": "x"}', b"event: error\ndata: 1"])
+async def test_an_event_that_is_not_what_it_should_be_is_internal(event: bytes):
+    foreign = FastAPI()
+
+    @foreign.get("/users/{number}")
+    async def answer(number: int) -> Any:
+        return Response(event + b"\n\n", media_type="text/event-stream")
+
+    items = await client_of(foreign, stream=True)(GetUser(1))
+    with pytest.raises(Internal, match="it should be"):
+        await anext(items)
+
+
+async def test_a_request_that_says_all_in_its_path_needs_no_body():
+    async def endpoint(request: GetUser) -> User:
+        return User(request.user_id, "Ada", 36)
+
+    app = http_app("users", [Route("POST", "/users/{user_id}/wake", endpoint, GetUser, User)])
+    for body in (b"", b"{}"):
+        answer = await call(app, "POST", "/users/1/wake", body)
+        assert answer.envelope["data"] == {"user_id": 1, "name": "Ada", "age": 36}
+    assert "requestBody" not in app.openapi()["paths"]["/users/{user_id}/wake"]["post"]
+    assert (await call(app, "POST", "/users/1/wake", b'{"name": 1}')).status == 400
+
+
+@pytest.mark.real_time
 async def test_a_stream_ends_on_the_server_when_its_reader_leaves():
     ended: Future[str] = Future()
 
