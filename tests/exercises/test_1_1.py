@@ -323,25 +323,26 @@ async def test_no_jobs_no_results(answer):
 
 ORDERS = "shop/internal/orders.py"
 WALL = [(ORDERS, "catalogue")]
+FORMS = (
+    "from shop.internal import catalogue",
+    "from shop.internal.catalogue import PRICES",
+    "import shop.internal.catalogue",
+    "import shop.internal.catalogue as c",
+)
 
 
 @pytest.mark.task("foreign_imports")
 def test_every_form_of_import_is_found(answer):
     """All forms of an import are found."""
     why = "There are two kinds of nodes, and the second, ast.ImportFrom, comes in two forms."
-    for line in (
-        "from shop.internal import catalogue",
-        "from shop.internal.catalogue import PRICES",
-        "import shop.internal.catalogue",
-        "import shop.internal.catalogue as c",
-    ):
+    for line in FORMS:
         expect(answer.foreign_imports({ORDERS: line}), WALL, f"foreign_imports of `{line}`", why)
 
 
 @pytest.mark.task("foreign_imports")
 def test_an_import_inside_a_function_is_found(answer):
     """An import inside a function is an import."""
-    source = "def price():\n    from shop.internal import catalogue\n    return catalogue.price"
+    source = "\n    ".join(["def price():", *FORMS, "return catalogue.price"])
     why = "Somebody hid it there because of a circular import. Walk the whole tree."
     expect(answer.foreign_imports({ORDERS: source}), WALL, "an import inside a function", why)
 
@@ -365,13 +366,17 @@ def test_what_is_allowed_passes(answer):
     expect(answer.foreign_imports(files), [], "a project that keeps to the rules")
 
 
+def of(service):
+    return f"import shop.internal.{service}\nfrom shop.internal import {service}\n"
+
+
 @pytest.mark.task("foreign_imports")
 def test_each_pair_stands_once_and_in_order(answer):
     """Several violations are sorted, and each pair stands once."""
     files = {
-        "shop/internal/users.py": "import shop.internal.orders",
-        ORDERS: "from shop.internal import users, catalogue\nimport shop.internal.catalogue",
+        "shop/internal/users.py": of("orders"),
+        ORDERS: of("users") + of("catalogue"),
     }
     expected = [(ORDERS, "catalogue"), (ORDERS, "users"), ("shop/internal/users.py", "orders")]
     got = answer.foreign_imports(files)
-    expect(got, expected, "foreign_imports of three violations, one of them twice")
+    expect(got, expected, "foreign_imports of three services, each imported twice")

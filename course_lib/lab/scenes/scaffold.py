@@ -30,6 +30,10 @@ class Project:
         """Its files, indented by folder."""
         return "\n".join([f"{self.folder.name}/", *_lines(self.folder, "  ")])
 
+    def text(self, file: str) -> str:
+        """A file of it, below its name."""
+        return f"# {file}\n{(self.folder / file).read_text(encoding='utf-8').rstrip()}"
+
     def start(self, service: str, **settings: str) -> Process:
         """Start an entry point, such as `orders`, as a process; it is not ready yet.
 

@@ -36,6 +36,12 @@ def test_it_has_the_six_parts_of_a_project(project):
         assert part in lines
 
 
+def test_a_file_is_shown_below_its_name(project):
+    shown = project.text("src/shop/cmd/orders.py").splitlines()
+    assert shown[0] == "# src/shop/cmd/orders.py"
+    assert '    serve("orders", orders.router(remote_price(client)))' in shown
+
+
 def test_its_own_tests_pass(project):
     assert project.test() == "3 passed"
 
