@@ -1,5 +1,7 @@
 """From the three places of an HTTP request, path, query and body, to a request dataclass."""
 
+import asyncio
+import contextlib
 from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import parse_qsl
@@ -16,6 +18,8 @@ from course_lib.transport.decoding import (
     text_converter,
     without_duplicates,
 )
+
+_LINGER_SECONDS = 2.0
 
 Decode = Callable[[Mapping[str, str], bytes, bytes], Any]
 """From path parameters, query string and body to the request."""
@@ -66,3 +70,16 @@ async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
     if size > limit:
         raise PayloadTooLarge(f"body: must be at most {limit} bytes")
     return body
+
+
+async def linger(scope: Scope, receive: Receive) -> None:
+    """Read on for a moment without looking, until the caller has sent all or has gone.
+
+    Closing on a caller who still sends resets the connection, and the answer with it (RFC 9112,
+    9.6). A stop of the server need not wait for it.
+    """
+    scope.setdefault("state", {})["watching"] = True
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_LINGER_SECONDS):
+            while (await receive()).get("more_body", False):
+                pass

@@ -19,7 +19,7 @@ from course_lib.errors import (
 )
 from course_lib.transport import codes, metadata
 from course_lib.transport.hooks import After, Before, Finalizer, Outcome
-from course_lib.transport.http_decoding import read_body, request_decoder
+from course_lib.transport.http_decoding import linger, read_body, request_decoder
 from course_lib.transport.http_stream import send_events
 
 CALLER_GONE = 499
@@ -98,8 +98,8 @@ def serve_route(route: Route, max_body_bytes: int) -> ASGIApp:
             except BaseException as raised:
                 error = codes.outcome_error(raised)
                 status, raw, body = encode_error(error)
-            size = len(body)
-            await send_answer(send, status, raw, body)
+            size, too_large = len(body), has_body and status == 413
+            await send_answer(send, status, raw, body, is_all=not too_large)
         finally:
             if finalizers:
                 outcome = Outcome(
@@ -108,6 +108,9 @@ def serve_route(route: Route, max_body_bytes: int) -> ASGIApp:
                 for finalizer in finalizers:
                     finalizer(outcome)
             metadata.leave(tokens)
+        if too_large:
+            await linger(scope, receive)
+            await send({"type": "http.response.body", "body": b""})
 
     return app
 
@@ -124,11 +127,13 @@ def encode_error(error: CallError, status: int | None = None) -> tuple[int, RawH
     return status, [_JSON_TYPE, *_raw(headers)], body
 
 
-async def send_answer(send: Send, status: int, headers: RawHeaders, body: bytes) -> None:
-    """Send a whole answer as the two messages ASGI asks for."""
+async def send_answer(
+    send: Send, status: int, headers: RawHeaders, body: bytes, is_all: bool = True
+) -> None:
+    """Send a whole answer as the two messages ASGI asks for; not `is_all` keeps it open."""
     headers.append((b"content-length", b"%d" % len(body)))
     await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
+    await send({"type": "http.response.body", "body": body, "more_body": not is_all})
 
 
 def _arrive(scope: Scope) -> tuple[metadata.Tokens, str | None]:

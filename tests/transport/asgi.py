@@ -28,10 +28,11 @@ async def call(
     *chunks: bytes,
     query: bytes = b"",
     headers: RawHeaders | None = None,
+    unfinished: bool = False,
 ) -> Answer:
-    """One request in so many chunks; what came back, and how many chunks were read for it."""
+    """One request in so many chunks; what came back, and how many were read before it began."""
     messages: list[dict[str, Any]] = []
-    read = 0
+    read, read_before = 0, 0
 
     async def receive() -> dict[str, Any]:
         nonlocal read
@@ -39,9 +40,13 @@ async def call(
             await asyncio.get_running_loop().create_future()  # the caller stays, and says no more
         read += 1
         body = chunks[read - 1] if read <= len(chunks) else b""
-        return {"type": "http.request", "body": body, "more_body": read < len(chunks)}
+        more = unfinished or read < len(chunks)
+        return {"type": "http.request", "body": body, "more_body": more}
 
     async def send(message: Any) -> None:
+        nonlocal read_before
+        if not messages:
+            read_before = read
         messages.append(message)
 
     scope = {
@@ -60,4 +65,4 @@ async def call(
     }
     await app(scope, receive, send)
     body = b"".join(message.get("body", b"") for message in messages[1:])
-    return Answer(messages[0]["status"], dict(messages[0]["headers"]), body, read)
+    return Answer(messages[0]["status"], dict(messages[0]["headers"]), body, read_before)

@@ -1,5 +1,6 @@
 """What nonsense gets: a 4xx in the envelope that names the field, and a service unharmed."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -102,6 +103,12 @@ async def test_a_length_of_five_thousand_digits_is_too_large_and_not_a_bug():
 async def test_a_body_that_grows_too_large_is_read_no_further():
     answer = await call(users_app(), "POST", "/users", *[b"x" * 400_000] * 1000)
     assert (answer.status, answer.chunks_read) == (413, 3)
+
+
+async def test_a_caller_who_never_ends_a_body_that_is_too_large_is_waited_for_two_seconds():
+    answer = await call(users_app(), "POST", "/users", b"x" * 1_000_001, unfinished=True)
+    assert answer.status == 413
+    assert asyncio.get_running_loop().time() == 2.0
 
 
 async def test_a_body_of_exactly_the_limit_is_read():

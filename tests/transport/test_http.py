@@ -21,6 +21,7 @@ from course_lib.errors import (
     Internal,
     InvalidRequest,
     NotFound,
+    PayloadTooLarge,
     RateLimited,
     Unauthenticated,
     Unavailable,
@@ -210,6 +211,16 @@ async def test_a_server_that_crashes_in_the_middle_is_unavailable():
         server.kill()
         assert type(await asking) is Unavailable
     await close_connections()
+
+
+@pytest.mark.real_time
+async def test_a_caller_who_still_sends_gets_the_refusal_and_no_broken_connection():
+    with serve(http_app("users", user_routes(user_endpoints(with_demo_users())))) as server:
+        users = http_user_client(server.url)
+        for size in (1_000_100, 20_000_000):
+            with pytest.raises(PayloadTooLarge, match="at most 1000000 bytes"):
+                await users.create_user("x" * size, 3)
+        await close_connections()
 
 
 @pytest.mark.real_time
