@@ -126,12 +126,7 @@ class Shipper:
         dropped = self.dropped
         try:
             async with asyncio.timeout(self._timeout_seconds):
-                answer = await client.post(
-                    self._url,
-                    content=self._body(batch, dropped),
-                    headers={"content-type": "application/json"},
-                )
-            status, reason = answer.status_code, f"{answer.status_code} {answer.text[:200].strip()}"
+                status, reason = await self._push(client, self._body(batch, dropped))
         except Exception as error:  # whatever it is, no request may hear of it
             status, reason = 503, f"{type(error).__name__} {error}".strip()
         if status < 300:
@@ -144,6 +139,16 @@ class Shipper:
         if 400 <= status < 500 and status not in _TRY_AGAIN:  # it would be refused for ever
             self.dropped += self._leave(len(batch))
         return False
+
+    async def _push(self, client: httpx.AsyncClient, body: bytes) -> tuple[int, str]:
+        """The status, and the first words of the answer, which may have no end."""
+        headers, words = {"content-type": "application/json"}, ""
+        async with client.stream("POST", self._url, content=body, headers=headers) as answer:
+            async for text in answer.aiter_text():
+                words += text
+                if len(words) >= 200:
+                    break
+        return answer.status_code, f"{answer.status_code} {words[:200].strip()}"
 
     def _leave(self, count: int) -> int:
         for _ in range(count):

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import threading
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from itertools import pairwise
 from typing import Any
 
@@ -126,6 +126,25 @@ async def test_the_last_error_says_why(answer, said):
         stream.write(b"{}\n")
         await asyncio.sleep(2)
         assert said in stream.last_error
+
+
+@pytest.mark.parametrize(("status", "sent"), [(200, 1), (503, 0)])
+async def test_an_answer_without_end_is_not_read_to_its_end(status, sent):
+    read = 0
+
+    async def endless() -> AsyncIterator[bytes]:
+        nonlocal read
+        while True:
+            read += 100
+            yield b"x" * 100
+
+    store = httpx.MockTransport(lambda request: httpx.Response(status, content=endless()))
+    async with Shipper("http://store", LABELS, transport=store) as shipper:
+        shipper.write(b"{}\n")
+        await asyncio.sleep(0.3)
+        assert (shipper.sent, shipper.waiting) == (sent, 1 - sent)
+        assert shipper.last_error == ("" if sent else "503 " + "x" * 200)
+        assert read <= 400
 
 
 async def test_after_an_outage_the_kept_lines_arrive_and_the_store_is_told_of_the_drops():
