@@ -13,7 +13,7 @@ from typing import Any
 import grpc
 
 from course_lib.endpoint import Endpoint
-from course_lib.errors import CallError, PayloadTooLarge
+from course_lib.errors import CallError, InvalidRequest, PayloadTooLarge
 from course_lib.transport import codes, metadata
 from course_lib.transport.hooks import After, Before
 
@@ -36,12 +36,18 @@ def grpc_client(
     `.remote`; Unavailable when nobody answers, and DeadlineExceeded.
     """
 
+    def encode_one(request: Any) -> Any:
+        try:
+            return encode(request)
+        except (TypeError, ValueError) as error:
+            raise InvalidRequest(f"message: cannot be encoded: {error}") from error
+
     async def encode_all(
         requests: AsyncIterator[Any], broken: list[Exception]
     ) -> AsyncIterator[Any]:
         try:
             async for request in requests:
-                yield encode(request)
+                yield encode_one(request)
         except Exception as error:
             broken.append(error)
             raise
@@ -52,7 +58,7 @@ def grpc_client(
             hook(headers)
         streamed = isinstance(method, _STREAMED_REQUESTS)
         broken: list[Exception] = []
-        message = encode_all(request, broken) if streamed else encode(request)
+        message = encode_all(request, broken) if streamed else encode_one(request)
         seconds = metadata.outgoing_seconds()
         call = method(message, timeout=seconds, metadata=tuple(headers.items()))
         if isinstance(method, _STREAMED_RESPONSES):

@@ -90,6 +90,14 @@ def _preparer(base_url: str, method: str, path: str) -> Callable[..., httpx.Requ
 
     def prepare(client: httpx.AsyncClient, request: Any, headers: dict[str, str]) -> httpx.Request:
         fields = {f.name: getattr(request, f.name) for f in dataclasses.fields(request)}
+        try:
+            return build(client, fields, headers)
+        except (TypeError, ValueError) as error:
+            raise InvalidRequest(f"{method} {path}: cannot be encoded: {error}") from error
+
+    def build(
+        client: httpx.AsyncClient, fields: dict[str, Any], headers: dict[str, str]
+    ) -> httpx.Request:
         filled = {name: _path_part(name, str(fields.pop(name))) for name in names}
         url = base_url + path.format(**filled)
         if method in ("POST", "PUT", "PATCH"):

@@ -8,7 +8,7 @@ from typing import Any
 import grpc
 import pytest
 
-from course_lib.errors import CallError, NotFound
+from course_lib.errors import CallError, InvalidRequest, NotFound
 from course_lib.lab.launch import serve, serve_grpc
 from course_lib.shop.catalogue import CatalogueService, with_demo_products
 from course_lib.shop.catalogue_endpoints import catalogue_endpoints
@@ -158,6 +158,13 @@ async def test_grpc_streams_in_both_directions():
                 await anext(found)
             assert caught.value.remote
             await changes.aclose()
+
+
+@pytest.mark.parametrize("wish", [CreateUser("Ada", 2**31), CreateUser("\ud800", 3)])
+async def test_a_value_that_protobuf_cannot_hold_is_an_invalid_request(wish: CreateUser):
+    async with grpc.aio.insecure_channel("127.0.0.1:1") as channel:
+        with pytest.raises(InvalidRequest, match="message: cannot be encoded"):
+            await grpc_user_client(channel).create_user(wish.name, wish.age)
 
 
 async def test_what_breaks_the_caller_s_own_stream_is_what_the_caller_gets():

@@ -103,6 +103,14 @@ async def test_a_bug_becomes_internal_and_keeps_its_details_on_the_server(wire: 
     assert seen[0].error is not None and seen[0].error.__cause__ is bug
 
 
+async def test_what_no_wire_can_carry_is_an_invalid_request():
+    for name in ("http", "grpc"):
+        async with WIRES[name](answers(ADA), {}) as call:
+            for number in (2**64, "\ud800"):
+                request = GetUser(number)  # type: ignore[arg-type]
+                assert type(await refusal(call, request)) is InvalidRequest
+
+
 @pytest.mark.parametrize("bug", [asyncio.CancelledError, SystemExit])
 async def test_what_would_end_the_server_s_task_is_a_bug_too(wire: Wire, bug: type[BaseException]):
     async with wire(fails(bug()), {}) as call:
