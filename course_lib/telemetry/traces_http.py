@@ -13,6 +13,8 @@ from typing import Any, Self
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExportResult
 
+_LONGEST_ANSWER = 64 * 1024
+
 
 def to_collector(
     url: str,
@@ -34,7 +36,8 @@ def to_collector(
 
     session = requests.Session()
     session.trust_env = False
-    session.hooks["response"].append(_no_redirect)
+    session.stream = True
+    session.hooks["response"].append(_heard)
     exporter = OTLPSpanExporter(
         url.rstrip("/") + "/v1/traces",
         timeout=timeout_seconds,
@@ -45,10 +48,16 @@ def to_collector(
     return Reporter(exporter, limits, every_seconds, timeout_seconds, at_rest=session.close)
 
 
-def _no_redirect(answer: Any, *_: Any, **__: Any) -> None:
-    """The exporter follows none, and yet would take it for a delivery."""
-    if 300 <= answer.status_code < 400:
-        answer.close()
+def _heard(answer: Any, *_: Any, **__: Any) -> None:
+    """Read the answer, unless it may be endless: then the connection ends. Refuse a redirect.
+
+    The exporter does not follow redirects, and yet would take one for a delivery.
+    """
+    size, moved = answer.headers.get("content-length", ""), 300 <= answer.status_code < 400
+    if size.isdigit() and int(size) <= _LONGEST_ANSWER and not moved:
+        answer.content  # noqa: B018
+    answer.close()
+    if moved:
         raise ConnectionError(f"the collector answers HTTP {answer.status_code}")
 
 

@@ -143,24 +143,41 @@ def test_closing_does_not_wait_for_a_collector_that_hangs():
     assert reporter.failed + reporter.dropped == 2000
 
 
-def test_what_an_endless_answer_holds_up_counts_as_failed_when_it_closes():
-    still = threading.Event()
-
+def test_an_answer_without_end_is_not_read_to_its_end():
     async def answer(request: Request) -> StreamingResponse:
         async def drops() -> AsyncIterator[bytes]:
-            while not still.is_set():
+            while not await request.is_disconnected():
                 yield b"."
                 await asyncio.sleep(0.01)
 
         return StreamingResponse(drops())
 
-    with serve(Starlette(routes=[Route("/v1/traces", answer, methods=["POST"])])) as server:
-        reporter = to_collector(server.url, batch_spans=10, timeout_seconds=0.1)
+    app = Starlette(routes=[Route("/v1/traces", answer, methods=["POST"])])
+    with serve(app) as server, to_collector(server.url, batch_spans=10) as reporter:
+        record(reporter, 100)
+        assert reporter.flush()
+        assert (reporter.sent, reporter.failed, reporter.dropped) == (100, 0, 0)
+
+
+def test_what_an_answer_that_never_begins_holds_up_counts_as_failed_when_it_closes():
+    over = threading.Event()
+
+    def drip(listening: socket.socket) -> None:
+        connection, _ = listening.accept()
+        with closing(connection):
+            while not over.wait(0.01):
+                connection.sendall(b"H")  # never silent, and never done
+
+    with closing(socket.create_server(("127.0.0.1", 0))) as listening:
+        dripping = threading.Thread(target=drip, args=[listening])
+        dripping.start()
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        reporter = to_collector(url, batch_spans=10, timeout_seconds=0.1)
         record(reporter, 100)
         reporter.close(grace_seconds=0.1)
-        assert (reporter.sent, reporter.waiting) == (0, 0)
-        assert reporter.failed + reporter.dropped == 100
-        still.set()
+        assert (reporter.sent, reporter.failed, reporter.waiting) == (0, 100, 0)
+        over.set()
+        dripping.join()
 
 
 def test_it_recovers_when_the_collector_does():
