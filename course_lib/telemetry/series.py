@@ -70,7 +70,7 @@ def _growth(samples: Iterable[Sample], start: float, end: float) -> tuple[float,
     first, last = _milliseconds(start), _milliseconds(end)
     known = ((_milliseconds(t), value) for t, value in samples if value is not None)
     window = [(t, value) for t, value in known if first <= t <= last]
-    if len(window) < 2:
+    if len(window) < 2 or window[0][0] == window[-1][0]:
         return None
     values = [value for _, value in window]
     growth = values[-1] - values[0]

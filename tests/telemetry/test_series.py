@@ -182,8 +182,9 @@ def test_a_reset_counts_from_zero_and_three_requests_are_not_an_increase_of_thre
     assert metrics.rate(late, 0, 45) == pytest.approx(0.1)
 
 
-def test_one_sample_has_no_rate():
+def test_one_sample_has_no_rate_and_two_at_one_instant_have_none():
     assert rate([(3, 1.0)], 0, 10) is None
+    assert rate([(3, 1.0), (3, 2.0)], 0, 10) is None
     assert increase([(3, 1.0), (4, None)], 0, 10) is None
 
 
