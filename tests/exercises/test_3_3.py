@@ -53,17 +53,17 @@ def test_counts_a_share_and_not_a_row(answer):
 @pytest.mark.task("failure_rate")
 def test_forgets_what_is_old(answer):
     """What is older than the window is forgotten when new results come."""
-    rate = noted(answer, 10, 1, [(0, True), (1, True), (11.5, False)])
+    rate = noted(answer, 10, 1, [(0, True), (1, True), (11, False), (11.5, False)])
     why = "Results from before now - seconds no longer count."
-    expect(rate.rate(12), 0.0, "bad at 0 and 1, good at 11.5, window 10 s: rate(12)", why)
+    expect(rate.rate(12), 0.0, "bad at 0 and 1, good at 11 and 11.5, window 10 s: rate(12)", why)
 
 
 @pytest.mark.task("failure_rate")
 def test_forgets_in_silence_too(answer):
     """What is older than the window is forgotten also when nothing comes."""
-    rate = noted(answer, 10, 1, [(0, True), (4, False)])
+    rate = noted(answer, 10, 1, [(0, True), (3, False), (4, False)])
     why = "Forget in `rate` as well: time passes without calls."
-    expect(rate.rate(12), 0.0, "bad at 0, good at 4, window 10 s: rate(12)", why)
+    expect(rate.rate(12), 0.0, "bad at 0, good at 3 and 4, window 10 s: rate(12)", why)
 
 
 @pytest.mark.task("failure_rate")
@@ -124,12 +124,16 @@ async def test_lets_so_many_through_and_no_more(answer):
 
 @pytest.mark.task("probing")
 async def test_three_in_all_and_not_three_at_a_time(answer):
-    """A probe that has ended has used its permit up."""
-    endpoint = answer.probing(3, lambda good: None)(well)
-    await ends(endpoint("Ada") for _ in range(3))
+    """A probe that has ended, well or badly, has used its permit up."""
     why = "A permit is used up by a result; only a cancelled probe gives it back."
-    with raises(CircuitOpen, call="a fourth call, after three have ended", why=why):
-        await endpoint("Ada")
+    for ended, inner in {
+        "have ended well": well,
+        "have failed": raising(Unavailable("down")),
+    }.items():
+        endpoint = answer.probing(3, lambda good: None)(inner)
+        await ends(endpoint("Ada") for _ in range(3))
+        with raises(CircuitOpen, call=f"a fourth call, after three {ended}", why=why):
+            await endpoint("Ada")
 
 
 @pytest.mark.task("probing")

@@ -15,6 +15,13 @@ def test_a_picture_of_strips_lists_states_and_the_highest_of_each_curve() -> Non
     assert "failed (%): a at most 90." in picture.text
 
 
+def test_a_shaded_stretch_is_named() -> None:
+    rows = {"breaker": [(0, 9, "closed")]}
+    charts = {"failed (%)": {"a": [(0, 3), (5, 90)]}}
+    picture = strips(rows, charts, title="An outage", bands=[(2, 5, "it hangs")], steps=True)
+    assert "Shaded from 2 to 5: it hangs." in picture.text
+
+
 def test_the_panels_picture_says_the_last_state_of_each_breaker() -> None:
     states = [{"a": "closed"}, {"a": "open"}, {"a": "open"}]
     rates = {"a": [10.0, 0.0, 0.0]}

@@ -1,0 +1,42 @@
+"""A herd: many callers at once before a service that still fails, and a breaker between them.
+
+pybreaker tells the wall clock's time, so this runs in real time.
+"""
+
+import asyncio
+from typing import Any
+
+import pybreaker
+
+from course_lib.endpoint import Endpoint, Middleware
+from course_lib.errors import Unavailable
+
+_SECONDS = 0.01
+
+
+def calling(circuit: pybreaker.CircuitBreaker) -> Middleware:
+    """The real pybreaker as a middleware, by `calling`: its `call` is not for async functions."""
+
+    def wrap(inner: Endpoint) -> Endpoint:
+        async def endpoint(request: Any) -> Any:
+            with circuit.calling():
+                return await inner(request)
+
+        return endpoint
+
+    return wrap
+
+
+async def let_through(guard: Middleware, callers: int) -> int:
+    """Send a call for each of the callers at once; returns how many reached the service."""
+    reached = 0
+
+    async def broken(request: Any) -> None:
+        nonlocal reached
+        reached += 1
+        await asyncio.sleep(_SECONDS)
+        raise Unavailable("still broken")
+
+    guarded = guard(broken)
+    await asyncio.gather(*(guarded(n) for n in range(callers)), return_exceptions=True)
+    return reached
