@@ -4,6 +4,7 @@ import io
 import struct
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable
 
 import matplotlib.colors
@@ -71,6 +72,18 @@ def coloured(png: bytes) -> int:
     """How many of its pixels have the colour of the first bars."""
     dots = matplotlib.image.imread(io.BytesIO(png))[..., :3]
     return int((abs(dots - matplotlib.colors.to_rgb(COLOURS[0])) < 0.01).all(axis=-1).sum())
+
+
+@pytest.mark.parametrize("guess", [20_000, -20_000])
+def test_an_instant_far_beyond_is_named_and_leaves_the_axis_as_it_is(guess: float):
+    steps, rows = [("client", 0, 9)], {"c": [(0, 9, "open")]}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # matplotlib warns when it finds no room for the axes
+        for picture in (
+            plots.waterfall(steps, title="One", guess=guess),
+            plots.timeline(rows, title="States", x="time (ms)", guess=guess),
+        ):
+            assert f"Your guess: {guess:,} ms." in picture.text
 
 
 def test_a_choice_can_be_a_guess():

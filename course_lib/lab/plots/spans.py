@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 from course_lib.lab.plots.canvas import (
     COLOURS,
+    GUESS,
     HATCHES,
     INK,
     Canvas,
@@ -101,7 +102,7 @@ def timeline(
     said = [f"Timeline; horizontal axis: {x}."]
     number = as_number(guess)
     if number is not None:
-        said.append(guess_line(axes, number, unit_of(x), vertical=True))
+        said.append(_guessed(axes, number, unit_of(x)))
     handles, labels = axes.get_legend_handles_labels()
     unwritten = {s: h for s, h in zip(labels, handles, strict=True) if s not in written}
     if unwritten:
@@ -147,7 +148,7 @@ def waterfall(
     said = [f"Waterfall; horizontal axis: time ({unit})."]
     number = as_number(guess)
     if number is not None:
-        said.append(guess_line(axes, number, unit, vertical=True))
+        said.append(_guessed(axes, number, unit))
     elif own is not None:
         said.append(f"Your guess: {own}.")
     order = "; ".join("  " * s.depth + s.name for s in spans)
@@ -157,6 +158,19 @@ def waterfall(
     ]
     hidden = [f"Layers, outermost first: {order}."]
     return canvas.picture(said, numbers, instead=None if steady else hidden)
+
+
+def _guessed(axes: Any, guess: float, unit: str) -> str:
+    """Draw an instant; one that lies beyond the axis is named at its end, and moves nothing."""
+    first, last = axes.get_xlim()
+    if first <= guess <= last:
+        return guess_line(axes, guess, unit, vertical=True)
+    late, label = guess > last, f"your guess: {with_unit(guess, unit)}"
+    place = {"xytext": (0, 6), "ha": "right" if late else "left", "va": "bottom"}
+    style = {"color": GUESS, "weight": "bold", "fontsize": 11, "textcoords": "offset points"}
+    pointed = f"{label} →" if late else f"← {label}"
+    axes.annotate(pointed, (late, 1), xycoords="axes fraction", **place, **style)
+    return f"{label[0].upper()}{label[1:]}."
 
 
 def _length(step: Step, unit: str) -> str:
