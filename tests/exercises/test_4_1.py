@@ -8,6 +8,7 @@ import pytest
 
 from course_lib.errors import Unavailable
 from course_lib.grading.checks import CheckFailed, ensure, expect
+from course_lib.grading.explaining import learners_line
 from course_lib.stand_ins import LogStore
 from course_lib.stand_ins.log_values import Refused
 
@@ -46,23 +47,23 @@ def test_in_the_order_of_time(answer):
     lines = [STORY[n] for n in (4, 0, 5, 3, 1, 2)]
     why = "Batches arrive in any order. Sort by timestamp, also to find the first error."
     expect(answer.story_of(lines), TOLD, "story_of(lines in another order)", why)
+    lines.insert(0, line(6, "shop", "order not shown", "t2", "error"))
+    call = "story_of(lines), a later error of another trace first in the file"
+    expect(answer.story_of(lines), TOLD, call, why)
 
 
 @pytest.mark.task("story_of")
 def test_lines_that_are_no_events(answer):
     """What is not a JSON object is passed over."""
-    noise = ["Traceback (most recent call last):", "", "[1, 2]", "7", '{"cut off": ']
-    mixed = [text for pair in zip(STORY, [*noise, "null"], strict=True) for text in pair]
-    try:
-        told = answer.story_of(mixed)
-    except (ValueError, TypeError, AttributeError, KeyError) as error:
-        raise CheckFailed(
-            "Other programs write into the same file. Pass over what is not a JSON object.",
-            call="story_of(lines with a traceback and other noise between)",
-            got=f"{type(error).__name__}: {error}",
-            expected="the story",
-        ) from error
-    expect(told, TOLD, "story_of(lines with noise between)", "Pass over the noise.")
+    why = "Other programs write into the same file. Pass over what is not a JSON object."
+    for noise in ("Traceback (most recent call last):", "", "[1, 2]", "7", '{"cut off": ', "null"):
+        call = f"story_of([{noise!r}, *the lines of a story])"
+        try:
+            told = answer.story_of([noise, *STORY])
+        except (ValueError, TypeError, AttributeError, KeyError) as error:
+            got = f"{type(error).__name__}: {error}, in {learners_line('story_of', error)}"
+            raise CheckFailed(why, call=call, got=got, expected="the story") from error
+        expect(told, TOLD, call, why)
 
 
 @pytest.mark.task("story_of")

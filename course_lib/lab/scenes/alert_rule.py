@@ -9,14 +9,13 @@ Spans = list[tuple[float, float, str]]
 def alert_states(counts: Points, *, above: float, for_seconds: float = 0.0) -> Spans:
     """The states of an alert over evenly spaced counts, as `(start, end, state)`.
 
-    A count stands at the begin of its step and is known at its end. The alert fires once every
-    count was `above` for so long, and is quiet again with the first that is not.
+    A count stands at the end of its step, when it is known. The alert fires once every count
+    was `above` for so long, and is quiet again with the first that is not.
     """
     step = counts[1][0] - counts[0][0] if len(counts) > 1 else 1.0
     spans: Spans = []
     since: float | None = None
-    for at, count in counts:
-        known = at + step
+    for known, count in counts:
         if count <= above:
             since, state = None, "quiet"
         else:

@@ -1,19 +1,24 @@
 """Three services that log one request on its way: shop -> orders -> users, joined in memory.
 
 Each says two things about a request: what it does, and how the call ended; the one that fails
-says one thing more. `log_of(service)` is
-how it says it: a logger of events, or one that writes sentences as print does.
+says one thing more. `log_of(service)` is how it says it: a logger of events, or one that writes
+sentences as print does. Beside them the users service alone, over HTTP.
 """
 
 import asyncio
 from collections.abc import Callable
+from functools import cache
 from random import Random
 from typing import Any
 
-from course_lib.endpoint import Endpoint, chain
+from fastapi import FastAPI
+
+from course_lib.endpoint import Endpoint, Middleware, chain
 from course_lib.errors import Unavailable
 from course_lib.middleware.logging import logging
 from course_lib.middleware.tracing import tracing
+from course_lib.shop.users import with_demo_users
+from course_lib.shop.users_http import users_app
 from course_lib.transport.memory import memory_client, memory_server
 
 LogOf = Callable[[str], Any]
@@ -27,7 +32,7 @@ def logged_shop(
     Order n belongs to user n modulo 200; the users service cannot read the user where
     `fails(order)` says so. Every step takes up to 20 ms.
     """
-    rng = rng or Random(1)
+    rng, log_of = rng or Random(1), cache(log_of)
 
     async def users(order: int) -> str:
         user_id, log = order % 200, log_of("users")
@@ -57,3 +62,12 @@ def logged_shop(
     ask_users = joined("users", users)
     ask_orders = joined("orders", orders)
     return served("shop", shop)
+
+
+def logged_users_app(log: Callable[..., None]) -> FastAPI:
+    """The users service over HTTP, which logs each call in its trace."""
+
+    def wrap(operation: str) -> Middleware:
+        return chain(tracing(), logging(log, operation=operation))
+
+    return users_app(with_demo_users(), wrap)

@@ -2,7 +2,7 @@
 
 from course_lib.lab.scenes.alert_rule import alert_states, rings
 
-COUNTS = [(0, 0), (10, 9), (20, 0), (30, 9), (40, 9), (50, 9), (60, 0)]
+COUNTS = [(10, 0), (20, 9), (30, 0), (40, 9), (50, 9), (60, 9), (70, 0)]
 
 
 def test_without_a_for_every_bad_step_rings():

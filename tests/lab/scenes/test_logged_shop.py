@@ -2,8 +2,10 @@
 
 import json
 
+import httpx
+
 from course_lib.lab.load import load
-from course_lib.lab.scenes.logged_shop import logged_shop
+from course_lib.lab.scenes.logged_shop import logged_shop, logged_users_app
 from course_lib.telemetry.logs import json_logger
 
 
@@ -19,3 +21,16 @@ async def test_a_failed_order_tells_its_story_in_one_trace():
         *("shop", "orders", "users", "users", "users", "orders", "shop")
     ]
     assert len(events) == 5 * 6 + 1
+
+
+async def test_the_users_service_over_http_logs_each_call_in_its_trace():
+    lines: list[str] = []
+    app = logged_users_app(json_logger("users", "a", lines))
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://a") as web:
+        await web.get("/users/1")
+        await web.get("/users/999")
+    events = [json.loads(line) for line in lines]
+    assert [(event["event"], event["outcome"]) for event in events] == [
+        *(("call", "ok"), ("call", "NotFound"))
+    ]
+    assert len({event["trace_id"] for event in events} - {None}) == 2
