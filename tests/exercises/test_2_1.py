@@ -434,17 +434,20 @@ def test_a_failed_status_counts_whatever_the_envelope_says(answer):
 
 @pytest.mark.task("answer_of")
 def test_a_page_of_html_is_no_crash(answer):
-    """A page of HTML from a proxy becomes the error of its status."""
+    """What is no envelope, such as a page of HTML, becomes the error of its status."""
     why = "It is not JSON, and the status says enough. Do not let json.loads decide."
     for status in (502, 503):
         raised_by(answer, status, PAGE, Unavailable, why)
+    why = "JSON that is no envelope has no `message` to take. The status says enough."
+    for body in (b'{"detail": "Not Found"}', b"[]"):
+        raised_by(answer, 404, body, NotFound, why)
 
 
 @pytest.mark.task("answer_of")
 def test_a_2xx_without_an_envelope_is_internal(answer):
     """A 2xx without an envelope raises Internal."""
-    why = "JSON that is no object, or has no `code`, is no envelope either."
-    for body in (b"hello", b"", b"[]", b"null", b'{"name": "Ada"}'):
+    why = "JSON that is no object, or lacks one of the three names, is no envelope either."
+    for body in (b"hello", b"", b"[]", b"null", b'{"name": "Ada"}', b'{"code": 200}'):
         raised_by(answer, 200, body, Internal, why)
 
 
@@ -525,7 +528,7 @@ async def test_two_at_the_same_time_are_one_order(answer):
 
 @pytest.mark.task("create_once")
 async def test_a_failure_is_forgotten(answer):
-    """After an error, a repeat with the same key tries again."""
+    """After an error, a repeat with the same key tries again, also when nobody waited for it."""
     endpoint = answer.create_once(Shop(failing=1))
     with raises(Unavailable, call="the first request with the key k1", why="Let errors pass."):
         await endpoint(Order("k1"))
@@ -533,6 +536,27 @@ async def test_a_failure_is_forgotten(answer):
     why = "Nothing was created, so there is nothing to remember. Forget the key."
     with no_error(Unavailable, call=call, expected="'order 2 of tea'", why=why):
         got = await endpoint(Order("k1"))
+    expect(got, "order 2 of tea", call, why)
+    await a_failure_nobody_saw_is_forgotten(answer)
+
+
+async def a_failure_nobody_saw_is_forgotten(answer):
+    endpoint = answer.create_once(Shop(failing=1))
+    only = asyncio.create_task(endpoint(Order("k1")))
+    await asyncio.sleep(1)
+    begun = asyncio.all_tasks() - {asyncio.current_task()}
+    only.cancel()
+    await asyncio.sleep(2)
+    for task in begun:
+        if task.done() and not task.cancelled():
+            task.exception()  # somebody has to ask for it, or the run is said to have lost it
+    call = "a request with the key k1, after the only caller gave up and then the order failed"
+    why = "Nobody waited any more, so no caller can forget the key. Let the task itself forget it."
+    try:
+        with no_error(Unavailable, call=call, expected="'order 2 of tea'", why=why):
+            got = await endpoint(Order("k1"))
+    except asyncio.CancelledError:
+        return  # what has begun did not go on, which another check says
     expect(got, "order 2 of tea", call, why)
 
 
