@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from course_lib.context import caller
+from course_lib.context import caller, within
 from course_lib.endpoint import Endpoint, Middleware
 from course_lib.errors import Failure, outcome
 
@@ -26,14 +26,6 @@ def logging(log: Callable[..., None], *, operation: str) -> Middleware:
             started = clock()
             try:
                 response = await inner(request)
-                log(
-                    "call",
-                    operation=operation,
-                    outcome="ok",
-                    seconds=round(clock() - started, 6),
-                    caller=caller.get(),
-                )
-                return response
             except BaseException as error:
                 log(
                     "call",
@@ -45,6 +37,17 @@ def logging(log: Callable[..., None], *, operation: str) -> Middleware:
                     error=str(error),
                 )
                 raise
+            else:
+                log(
+                    "call",
+                    operation=operation,
+                    outcome="ok",
+                    seconds=round(clock() - started, 6),
+                    caller=caller.get(),
+                )
+                if hasattr(response, "__anext__"):
+                    return within(caller, caller.get(), response)
+                return response
             finally:
                 caller.reset(restore)
 

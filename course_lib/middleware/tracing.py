@@ -7,7 +7,7 @@ With `spans` (`telemetry.traces.Spans`) each call also becomes a span that is re
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any, Protocol
 
-from course_lib.context import TraceContext, new_span_id, new_trace, trace
+from course_lib.context import TraceContext, new_span_id, new_trace, trace, within
 from course_lib.endpoint import Endpoint, Middleware
 from course_lib.errors import outcome
 
@@ -71,7 +71,7 @@ def tracing(
                 raise
             else:
                 if hasattr(response, "__anext__"):
-                    return _to_its_end(response, span)
+                    return _to_its_end(within(trace, span.context, response), span)
                 span.end("ok")
                 return response
             finally:
@@ -100,7 +100,8 @@ def _naming(inner: Endpoint) -> Endpoint:
         span = new_trace() if parent is None else _child(parent)
         restore = trace.set(span)
         try:
-            return await inner(request)
+            response = await inner(request)
+            return within(trace, span, response) if hasattr(response, "__anext__") else response
         finally:
             trace.reset(restore)
 

@@ -18,18 +18,22 @@ import structlog
 
 from course_lib import context
 
-_NAMES = r"pass(?:word|wd|phrase)|secret|token|authorization|credential|cookie|(?:api|private).?key"
+_NAMES = (
+    r"pass(?:word|wd|phrase)|pwd|secret|token|authorization|credential|cookie|session.?id"
+    r"|(?:api|private).?key"
+)
 _SECRET_NAME = re.compile(_NAMES, re.IGNORECASE)
 _SECRET_TEXT = (
     (re.compile(r"\b(basic|bearer)(\s+)[\w.~+/=-]+", re.IGNORECASE), r"\1\2[redacted]"),
     (re.compile(r"\beyJ[\w-]+\.[\w-]+\.[\w-]*"), "[redacted]"),  # a JSON web token
-    (re.compile(rf"((?:{_NAMES})\w*=)[^\s,;&)]+", re.IGNORECASE), r"\1[redacted]"),
+    (re.compile(rf"((?:{_NAMES})\w*(?:=|%3D|:\s*))[^\s,;&)]+", re.I), r"\1[redacted]"),
     # a field in quotes, in a text that is JSON or a printed dict
     (re.compile(rf"((?:{_NAMES})\w*\\*[\"']\s*:\s*\\*[\"'])[^\"'\\]+", re.I), r"\1[redacted]"),
-    (re.compile(r"(://[^\s/:@]{0,200}:)[^\s/@]{1,200}@"), r"\1[redacted]@"),  # a URL's password
+    (re.compile(r"(://[^\s/:@]{0,200}:)[^\s/]{1,200}@"), r"\1[redacted]@"),  # a URL's password
+    (re.compile(r"(://)[^\s/:@]{20,200}@"), r"\1[redacted]@"),  # a token in the user's place
 )
 _HINTS = (
-    *("pass", "secret", "token", "authorization", "credential", "cookie", "key"),
+    *("pass", "pwd", "secret", "token", "authorization", "credential", "cookie", "session", "key"),
     *("basic", "bearer", "eyj", "@"),
 )
 _PLAIN = frozenset((int, float, bool, type(None)))
@@ -62,13 +66,22 @@ class Log(structlog.BoundLoggerBase):
         line: Any = {**self._context, **fields, "event": event}
         for process in self._processors:  # what structlog's `_process_event` does, and no more
             line = process(self._logger, level, line)
-        self._logger.write(line)
+        try:
+            self._logger.write(line)
+        except Exception:  # a full disk or a closed stream must not fail the call that is logged
+            self._logger.lost += 1
+
+    @property
+    def lost(self) -> int:
+        """Events that the stream did not take."""
+        return self._logger.lost
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass
 class _Sink:
     write: Callable[[bytes], Any]
     muted: frozenset[str]
+    lost: int = 0
 
 
 def _writer(stream: Any) -> Callable[[bytes], Any]:
@@ -155,6 +168,8 @@ def _redacted(value: Any, depth: int = 0) -> Any:
         value = {f.name: getattr(value, f.name, None) for f in dataclasses.fields(value)}
     if isinstance(value, dict):
         return {name: _field(name, item, depth) for name, item in _named(value)}
+    if isinstance(value, list | tuple) and len(value) == 2 and isinstance(value[0], str):
+        return [_redacted(value[0], depth + 1), _field(value[0], value[1], depth)]
     if isinstance(value, list | tuple | set | frozenset):
         return [_redacted(item, depth + 1) for item in value]
     text = _text(value)

@@ -24,6 +24,8 @@ def ratio(share: float) -> Sampler:
 
     The rule is OpenTelemetry's TraceIdRatioBased, so every service chooses the same traces.
     """
+    if not 0 <= share <= 1:
+        raise ValueError(f"ratio: expected a share from 0 to 1, got {share}")
     bound = round(share * 2**64)
 
     def sampler(parent: TraceContext | None, trace_id: str) -> bool:

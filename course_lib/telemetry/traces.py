@@ -158,11 +158,12 @@ class Recorded:
 
     def set(self, name: str, value: Any) -> None:
         """An attribute: a string, a number, a truth value, or a sequence of one of these."""
-        self._span.set_attribute(name, value)
+        self._span.set_attribute(name, _sendable(value))
 
     def event(self, name: str, **fields: Any) -> None:
         """Something that happened during the span, at this moment."""
-        self._span.add_event(name, fields, _now_nanoseconds())
+        sendable = {field: _sendable(value) for field, value in fields.items()}
+        self._span.add_event(name, sendable, _now_nanoseconds())
 
     def end(self, outcome: str = "ok", error: BaseException | None = None) -> None:
         """End the span and hand it on. Failures and bugs mark it as an error, answers do not."""
@@ -170,7 +171,7 @@ class Recorded:
         if isinstance(error, Exception):
             self.event("exception", **{"exception.type": outcome, "exception.message": str(error)})
             if not isinstance(error, Answer):
-                self._span.set_status(StatusCode.ERROR, str(error))
+                self._span.set_status(StatusCode.ERROR, _sendable(str(error)))
         self._span.end(_now_nanoseconds())
 
 
@@ -204,6 +205,11 @@ def _below(parent: TraceContext | None, kind: str) -> Context:
     flags = TraceFlags(TraceFlags.SAMPLED)
     there = SpanContext(int(parent.trace_id, 16), int(parent.span_id, 16), remote, flags, state)
     return set_span_in_context(NonRecordingSpan(there), Context())
+
+
+def _sendable(value: Any) -> Any:
+    """Half a surrogate pair has no UTF-8, and would keep a whole batch from being sent."""
+    return value.encode("utf-8", "replace").decode() if isinstance(value, str) else value
 
 
 def _now_nanoseconds() -> int:

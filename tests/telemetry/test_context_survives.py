@@ -11,13 +11,16 @@ import pytest
 
 from course_lib import context
 from course_lib.context import TraceContext
+from course_lib.endpoint import chain
 from course_lib.lab.launch import serve_grpc
+from course_lib.middleware.logging import logging
 from course_lib.middleware.tracing import tracing
 from course_lib.shop.endpoints import user_endpoints
 from course_lib.shop.user_streams import UserStreams
 from course_lib.shop.users import CreateUser, GetUser, User, with_demo_users
 from course_lib.shop.users_grpc import add_users, grpc_user_stream_client
 from course_lib.telemetry import trace_context
+from course_lib.telemetry.traces import Spans
 from course_lib.transport import metadata
 from course_lib.transport.memory import memory_client, memory_server
 from tests.transport.wires import WIRES
@@ -106,6 +109,45 @@ async def test_every_step_of_a_stream_knows_the_call_it_belongs_to():
     steps = [step async for step in stream]
     assert [trace for trace, _ in steps] == [HERE] * 3
     assert [seconds for _, seconds in steps] == pytest.approx([59, 58, 57])
+
+
+@pytest.mark.parametrize("spans", [None, Spans("users", export=lambda span: None)])
+async def test_a_stream_stays_in_its_span_and_with_its_caller_until_its_end(spans):
+    async def numbers(request: object) -> AsyncIterator[Any]:
+        async def steps() -> AsyncIterator[Any]:
+            for _ in range(3):
+                yield await what_is_known_later()
+
+        context.caller.set("grace")  # as authentication does
+        began.append(context.trace.get())
+        return steps()
+
+    began: list[TraceContext | None] = []
+    in_a_call()
+    wrap = chain(tracing(spans, operation="numbers"), logging(lambda *_, **__: None, operation="n"))
+    steps = [step async for step in await wrap(numbers)(None)]
+    assert began[0].trace_id == HERE.trace_id and began[0].span_id != HERE.span_id
+    assert [(trace, caller) for trace, _, caller in steps] == [(began[0], "grace")] * 3
+    assert what_is_known()[::2] == (HERE, "ada")
+
+
+async def test_a_stream_that_is_left_early_is_closed():
+    closed = []
+
+    async def numbers(request: object) -> AsyncIterator[int]:
+        async def steps() -> AsyncIterator[int]:
+            try:
+                yield 1
+                yield 2
+            finally:
+                closed.append(context.trace.get())
+
+        return steps()
+
+    stream = await tracing()(numbers)(None)
+    assert await anext(stream) == 1
+    await stream.aclose()
+    assert len(closed) == 1
 
 
 @pytest.mark.real_time

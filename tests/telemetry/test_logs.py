@@ -66,7 +66,8 @@ def test_a_stream_of_bytes_or_of_text_gets_one_line_an_event(stream):
 
 SECRET_NAMES = [
     *("password", "new_password", "passwd", "api_key", "apiKey", "X-Api-Key", "PRIVATE_KEY"),
-    *("Authorization", "access_token", "client_secret", "Set-Cookie", "credentials"),
+    *("Authorization", "access_token", "client_secret", "Set-Cookie", "credentials", "pwd"),
+    *("session_id", "sessionId"),
 ]
 
 
@@ -96,12 +97,35 @@ def test_a_field_whose_name_sounds_secret_is_redacted_at_any_depth(name):
         r"{\"password\":\"hunter2\"}",
         "{'db_password': 'hunter2'}",
         "postgres://shop:hunter2@db/orders",
+        "postgres://shop:p@hunter2@db/orders",
+        "https://hunter2_a_token_for_git_01@host/shop.git",
+        "password: hunter2",
+        "X-Api-Key: hunter2",
+        "next=%2Flogin%3Fpassword%3Dhunter2",
     ],
 )
 def test_credentials_inside_a_text_are_redacted(text):
     for line in (logged(text), logged(error=text), logged(error=ValueError(text), x=[text])):
         for secret in ("hunter2", "aHVudGVyMg", "eyJhbGci"):
             assert secret not in json.dumps(line)
+
+
+def test_a_pair_of_name_and_value_is_redacted_like_a_field():
+    assert logged(headers=[("cookie", "a=1"), ["accept", "*/*"]])["headers"] == [
+        ["cookie", "[redacted]"],
+        ["accept", "*/*"],
+    ]
+
+
+def test_a_stream_that_takes_nothing_fails_no_call_and_is_counted():
+    class Full:
+        def write(self, _: bytes) -> None:
+            raise OSError(28, "No space left on device")
+
+    log = json_logger("users", "a", Full())
+    log("first")
+    log.bind(user_id=7)("second")
+    assert log.lost == 2
 
 
 def test_text_that_only_looks_a_little_like_a_secret_stays_readable():

@@ -97,6 +97,22 @@ async def test_an_answer_is_no_error_and_a_failure_is(error, failed):
     assert collector.spans()[0].failed is failed
 
 
+async def test_half_a_surrogate_pair_costs_no_span():
+    collector = OtlpCollector()
+    spans = Spans("users", export=in_process(collector, batch_spans=2))
+    spans.start("get").end("ok")
+    broken = spans.start("get")
+    broken.set("name", "\ud800")
+    broken.end("Unavailable", Unavailable("no \ud800"))
+    assert len(collector.spans()) == 2 and not spans.export_errors
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.1, 10, float("nan")])
+def test_a_share_in_percent_is_refused(share):
+    with pytest.raises(ValueError, match="share from 0 to 1"):
+        ratio(share)
+
+
 async def test_a_parent_that_is_not_sampled_silences_everybody_below():
     finished: list = []
     for sampler in (always_on(), always_off(), ratio(1.0)):
