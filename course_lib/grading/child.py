@@ -1,6 +1,7 @@
 """What happens inside the forked child: limits, the learner's cell, the checks, and the end.
 
-Every line it sends begins with a nonce, so that nothing the learner prints can look like one.
+Every line it sends begins with a nonce, so that nothing the learner prints can look like one,
+and holds nothing that UTF-8 cannot, so that a card and a table of grades can always be written.
 """
 
 import faulthandler
@@ -20,13 +21,18 @@ from typing import Any
 import pytest
 
 from course_lib.grading import integrity, plugin
-from course_lib.grading.explaining import explain, learners_line
+from course_lib.grading.explaining import explain, learners_line, message_of
 
 MEMORY_OUT = 86  # exit status of a child that went over its memory
 _DISABLED = (
     *("cacheprovider", "terminal", "debugging", "unittest", "capture", "legacypath", "pastebin"),
     *("junitxml", "doctest", "setuponly", "setupplan", "stepwise", "unraisableexception"),
     *("threadexception", "warnings", "logging", "faulthandler", "subtests", "skipping"),
+)
+_BROKEN_OFF = (
+    pytest.ExitCode.INTERRUPTED,
+    pytest.ExitCode.INTERNAL_ERROR,
+    pytest.ExitCode.USAGE_ERROR,
 )
 # tmpdir, monkeypatch and recwarn stay: graders may ask for their fixtures.
 OPTIONS = [
@@ -43,7 +49,8 @@ def run(job: dict[str, Any], nonce: str, result: int, lifeline: int, taken: Any)
     compare, found = integrity.changed, [""]
 
     def send(message: dict[str, Any]) -> None:
-        write(result, f"{nonce}{dumps(message)}\n".encode())
+        line = f"{nonce}{dumps(message, ensure_ascii=False)}\n"
+        write(result, line.encode(errors="replace"))
 
     def tampered() -> str:
         found[0] = found[0] or compare(taken)
@@ -57,7 +64,7 @@ def run(job: dict[str, Any], nonce: str, result: int, lifeline: int, taken: Any)
         _grade(job, send, tampered)
         send({"done": True})
     except BaseException as error:
-        broken = {"broken": f"{type(error).__name__}: {error}"}
+        broken = {"broken": f"{type(error).__name__}: {message_of(error)}"}
         send({"tampered": tampered()} if tampered() else broken)
     leave(0)
 
@@ -83,7 +90,9 @@ def _grade(job: dict[str, Any], send: plugin.Send, tampered: Callable[[], str]) 
         return
     grading = plugin.Grading(name, module.__dict__, send, tampered)
     grader = Path(job["grader"])
-    pytest.main([*OPTIONS, f"--rootdir={grader.parent}", str(grader)], plugins=[grading])
+    ended = pytest.main([*OPTIONS, f"--rootdir={grader.parent}", str(grader)], plugins=[grading])
+    if ended in _BROKEN_OFF:
+        send({"broken": f"pytest: {pytest.ExitCode(ended).name.lower().replace('_', ' ')}"})
     if tampered():
         send({"tampered": tampered()})
 

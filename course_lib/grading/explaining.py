@@ -1,5 +1,6 @@
 """What went wrong in a learner's cell or in a check, as the lines of a card."""
 
+import bdb
 import linecache
 
 from course_lib.grading.checks import CheckFailed
@@ -9,7 +10,8 @@ from course_lib.grading.report import file_name
 def learners_line(task: str, error: BaseException) -> str:
     """The line of the learner's cell an error came from, with its number; empty if none."""
     if isinstance(error, SyntaxError) and error.filename == file_name(task):
-        return f"line {error.lineno}: {(error.text or '').strip()}"
+        text = error.text or linecache.getline(file_name(task), error.lineno or 0)
+        return f"line {error.lineno}: {text.strip()}"
     line, traceback = "", error.__traceback__
     while traceback is not None:
         if traceback.tb_frame.f_code.co_filename == file_name(task):
@@ -27,20 +29,31 @@ def in_words(task: str, error: BaseException) -> tuple[str, list[tuple[str, str]
         return "failed", error.lines()
     line = learners_line(task, error)
     if isinstance(error, AssertionError) and not line:
-        return "failed", [("why", str(error) or "the check does not hold")]
+        return "failed", [("why", message_of(error) or "the check does not hold")]
     return "failed", explain(error, line)
+
+
+def message_of(error: BaseException) -> str:
+    """What an error says; a message that raises in its turn is reported, not raised."""
+    try:
+        return str(error.msg if isinstance(error, SyntaxError) else error)
+    except Exception as broken:
+        return f"<a message that raised {type(broken).__name__}>"
 
 
 def explain(error: BaseException, line: str) -> list[tuple[str, str]]:
     """An exception as lines of a card, with what to do about the common ones."""
-    what = str(error.msg if isinstance(error, SyntaxError) else error)[:600]
+    what = message_of(error)[:600]
     details = [("raised", f"{type(error).__name__}: {what}" if what else type(error).__name__)]
     if line:
         details.append(("in your cell", line))
     if isinstance(error, RecursionError):
         advice = "A function calls itself without end. Give it a case in which it stops."
-    elif isinstance(error, EOFError):
-        advice = "Nobody can answer `input()` during grading. Take values as arguments."
+    elif isinstance(error, EOFError | bdb.BdbQuit):
+        advice = (
+            "Nobody can answer `input()` or `breakpoint()` during grading. "
+            "Take values as arguments."
+        )
     elif isinstance(error, MemoryError):
         advice = "The code asked for more memory than a task may use."
     elif isinstance(error, NameError):

@@ -100,7 +100,7 @@ class Following:
         elif "tampered" in message:
             made.status, made.message = "tampered", message["tampered"]
         elif "broken" in message:
-            made.message = message["broken"]
+            made.message = made.message or message["broken"]
         else:
             self.done = bool(message.get("done"))
 
@@ -141,8 +141,8 @@ class Following:
         outcomes = [check.outcome for check in made.checks]
         if made.status == "not started":
             return "not started", "Replace `raise NotImplementedError` with your own code."
-        if not outcomes:
-            return "missing", "No check was found for this task. Tell whoever maintains the course."
+        if not outcomes or "not run" in outcomes:
+            return "missing", _not_checked(made)
         if all(outcome == "passed" for outcome in outcomes):
             return "passed", ""
         if all(outcome in ("passed", "not started") for outcome in outcomes):
@@ -168,6 +168,15 @@ class Following:
             f"Your code ended the whole process with exit status {status}{when}. "
             "Take out os._exit, or whatever leaves the process."
         )
+
+
+def _not_checked(made: Report) -> str:
+    if not made.message:
+        return "No check was found for this task. Tell whoever maintains the course."
+    return (
+        f"The checks could not be run ({made.message}). Does your cell change something that "
+        "Python or pytest relies on? If not, tell whoever maintains the course."
+    )
 
 
 def _tampered(made: Report) -> str:

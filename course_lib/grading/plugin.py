@@ -65,6 +65,11 @@ class Grading:
         """What the learner's cell defined."""
         return Answer(self.names)
 
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        if report.failed:  # the grader itself; what is wrong with it stands last
+            last = str(report.longrepr).strip().splitlines()[-1]
+            self.send({"broken": last.removeprefix("E").strip()})
+
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         items[:] = [item for item in items if task_of(item) == self.task]
         about = [
@@ -77,6 +82,11 @@ class Grading:
     def pytest_pyfunc_call(self, pyfuncitem: pytest.Function) -> bool:
         try:
             run_check(pyfuncitem)
+        except (KeyboardInterrupt, pytest.exit.Exception) as error:  # pytest would end here
+            raise CheckFailed(
+                "This ends the whole program. Return a value, or raise an ordinary error.",
+                got=type(error).__name__,
+            ) from error
         finally:
             if "monkeypatch" not in pyfuncitem.fixturenames:  # a grader's own patch ends later
                 self.tampered()

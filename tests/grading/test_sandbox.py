@@ -68,6 +68,32 @@ NASTY = {
         "tampered",
         "builtins.len",
     ),
+    "a patched clock": (
+        "from course_lib.lab import virtual_time\nvirtual_time.run = lambda main: main.close()",
+        "tampered",
+        "course_lib.lab.virtual_time.run",
+    ),
+    "a message that raises": (
+        "class Odd(Exception):\n    def __str__(self):\n        return 1 / 0\nraise Odd",
+        "error",
+        "Odd: <a message that raised ZeroDivisionError>",
+    ),
+    "a message that is no text": (
+        "raise ValueError('\\ud800')",
+        "error",
+        "raised: ValueError: ?",
+    ),
+    "a debugger": ("breakpoint()\nx = 1", "error", "`breakpoint()` during grading"),
+    "await outside of a function": (
+        "import asyncio\nawait asyncio.sleep(1)",
+        "error",
+        "line 3: await asyncio.sleep(1)",
+    ),
+    "no room for a stack": (
+        "import sys\nsys.setrecursionlimit(60)",
+        "missing",
+        "Does your cell change something that Python or pytest relies on?",
+    ),
     "a kill of its own group": ("import os\nos.killpg(0, 9)", "crash", "SIGKILL"),
 }
 
@@ -104,6 +130,52 @@ def test_an_object_that_equals_everything_does_not_pass(sandbox: Sandbox):
 def test_skipping_the_checks_does_not_pass(sandbox: Sandbox):
     code = "import pytest\ndef double(n):\n    pytest.skip('no')\n"
     assert sandbox.grade(task(), code).status == "failed"
+
+
+@pytest.mark.parametrize("end", ["raise KeyboardInterrupt", "import pytest; pytest.exit('no')"])
+def test_ending_the_program_in_a_check_is_told_and_the_other_checks_go_on(
+    end: str, sandbox: Sandbox
+):
+    report = sandbox.grade(task(), f"def double(number):\n    {end}\n")
+    assert report.status == "failed"
+    assert [check.outcome for check in report.checks] == ["failed", "failed"]
+    assert ("why", "This ends the whole program.") in [
+        (label, text.split(" Return")[0]) for label, text in report.checks[0].details
+    ]
+
+
+def test_a_clock_is_missed_by_no_server_however_early_it_is_asked():
+    nasty = "from course_lib.lab import virtual_time\nvirtual_time.run = lambda main: main.close()"
+    found = tasks.find("answer_later")
+    assert found is not None
+    fresh = Sandbox()
+    assert fresh.grade(found, nasty + "\ndef answer_later(value): pass").status == "tampered"
+    fresh.stop()
+
+
+def test_what_an_early_cell_kept_from_loading_is_loaded_after_it():
+    fresh = Sandbox()
+    code = GOOD + "import sys\nprint('course_lib.lab.launch' in sys.modules)\n"
+    assert fresh.grade(task(5), code).passed
+    wait_until(lambda: fresh.grade(task(5), code).output == "True\n", 60)
+    fresh.stop()
+
+
+@pytest.mark.parametrize(
+    ("grader", "words"),
+    [
+        ("import no_such_module", "ModuleNotFoundError: No module named 'no_such_module'"),
+        ("def test_it(:", "SyntaxError"),
+        ("raise SystemExit(3)", "pytest: internal error"),
+    ],
+)
+def test_what_is_wrong_with_a_grader_is_told(
+    grader: str, words: str, sandbox: Sandbox, tmp_path: Path
+):
+    (tmp_path / "test_broken.py").write_text(grader)
+    report = sandbox.grade(replace(task(5), grader=tmp_path / "test_broken.py"), GOOD)
+    assert report.status == "missing"
+    assert words in report.message and "whoever maintains the course" in report.message
 
 
 def test_killing_the_server_is_survived():
