@@ -38,7 +38,7 @@ class Card:
     def headline(self) -> str:
         """The task and how it went."""
         status = self.report.status
-        name = self.task.title if self.task else self.report.task
+        name = self.task.title if self.task else self.report.task or "a task without a name"
         return f"{name}: {_TITLES.get(status, status)}"
 
     @property

@@ -40,7 +40,7 @@ class Progress:
         path = self.folder / FILE
         try:
             stored = json.loads(path.read_text(encoding="utf-8"))
-            if not all(isinstance(stored[k], type(v)) for k, v in empty().items()):
+            if not _whole(stored):
                 raise ValueError("not a progress file")
             return dict(stored)
         except FileNotFoundError:
@@ -83,7 +83,13 @@ class Progress:
             before = entry["hints"]
             entry["hints"] = min(before + 1, len(hints))
 
-        self.update(change)
+        try:
+            self.update(change)
+        except OSError as error:
+            sorry = (
+                f"Your hints cannot be counted ({error.strerror or error}); here are all of them."
+            )
+            return "\n".join([sorry, *hints])
         number = min(before + 1, len(hints))
         text = f"Hint {number} of {len(hints)}: {hints[number - 1]}"
         if before < len(hints):
@@ -93,6 +99,17 @@ class Progress:
     def passed(self) -> set[str]:
         """The names of the tasks that passed at least once."""
         return {name for name, entry in self.read()["tasks"].items() if entry.get("passed")}
+
+
+def _whole(stored: Data) -> bool:
+    return (
+        all(isinstance(stored[key], type(value)) for key, value in empty().items())
+        and all(
+            isinstance(entry["attempts"], int) and isinstance(entry["hints"], int)
+            for entry in stored["tasks"].values()
+        )
+        and all({"question", "guess"} <= set(each) for each in stored["predictions"])
+    )
 
 
 def _entry(data: Data, task: str) -> dict[str, Any]:

@@ -37,6 +37,10 @@ CELLS = [
     "%%task double\ndef double(number):\n    return number / 0",
     "import traceback\ntry:\n    double(1)\nexcept ZeroDivisionError:\n"
     "    print('return number / 0' in traceback.format_exc())",
+    "%%task double",
+    "hint(double)\nhint(5)",
+    "%%task double\nimport sys\nsys.stdout = sys.stderr = None",
+    "print('still here')",
 ]
 
 
@@ -59,11 +63,14 @@ def test_a_kernel_lives_through_every_cell_and_shows_the_same_twice(tmp_path: Pa
     assert text[7] == "21", "a cell that survives defines its names, right or wrong"
     assert "`await` stands in an `async def` function" in text[8]
     assert "no task named `dubble`" in text[9]
-    assert "no task named ``" in text[10]
+    assert "a task without a name: cannot be graded" in text[10]
     assert "Hint 1 of 3" in text[11]
     assert len(text[12]) < 6000
     assert "line 3: return number / 0" in text[14]
     assert outputs[15][0].text == "True\n", "the learner's line can be seen"
+    assert "Your cell defines no `double`" in text[16], "an emptied cell raises nothing"
+    assert "Hint 2 of 3" in outputs[17][0].text and "no task named `5`" in outputs[17][0].text
+    assert outputs[19][0].text == "still here\n", "the kernel keeps its own streams"
     assert not any(o.output_type == "error" for each in outputs for o in each)
     again = run(CELLS, tmp_path)
     assert [nbformat.v4.new_code_cell(outputs=each).outputs for each in again] == outputs

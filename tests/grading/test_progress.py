@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from course_lib.grading import places, predictions, progress
+from course_lib.grading import places, predictions, progress, tasks
 from course_lib.grading.pages import stored_page
 
 
@@ -21,13 +21,33 @@ def test_an_attempt_is_stored_and_a_pass_stays_a_pass(tmp_path: Path):
     assert stored.read()["tasks"]["double"]["attempts"] == 2
 
 
-@pytest.mark.parametrize("spoilt", ["", "{half", "[]", '{"version": 1}', '{"tasks": 3}', "\udcff"])
+SPOILT = [
+    '{"version": 1, "tasks": {"double": 5}, "predictions": []}',
+    '{"version": 1, "tasks": {"double": {"attempts": 1}}, "predictions": []}',
+    '{"version": 1, "tasks": {"double": {"attempts": "x", "hints": 0}}, "predictions": []}',
+    '{"version": 1, "tasks": {}, "predictions": [5]}',
+    '{"version": 1, "tasks": {}, "predictions": [{"guess": 5}]}',
+]
+
+
+@pytest.mark.parametrize(
+    "spoilt", ["", "{half", "[]", '{"version": 1}', '{"tasks": 3}', "\udcff", *SPOILT]
+)
 def test_a_spoilt_file_is_kept_aside(tmp_path: Path, spoilt: str):
     (tmp_path / progress.FILE).write_text(spoilt, errors="surrogateescape")
     progress.Progress(tmp_path).attempted("double", passed=True)
     kept = [path for path in tmp_path.iterdir() if "unreadable" in path.name]
     assert [path.read_text(errors="surrogateescape") for path in kept] == [spoilt]
     assert progress.Progress(tmp_path).passed() == {"double"}
+
+
+def test_hints_are_given_where_nothing_can_be_stored(tmp_path: Path):
+    (tmp_path / "in_the_way").write_text("")
+    task = tasks.find("double")
+    assert task is not None
+    said = progress.Progress(tmp_path / "in_the_way" / "workspace").next_hint(task).splitlines()
+    assert "cannot be counted" in said[0]
+    assert said[1:] == list(task.hints)
 
 
 def test_writers_at_the_same_time_lose_nothing(tmp_path: Path):
