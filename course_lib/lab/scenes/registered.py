@@ -16,9 +16,9 @@ from course_lib.lab.fleet import Fleet
 from course_lib.lab.instances import FleetInstance
 from course_lib.lab.launched import Server, start, stop_together
 from course_lib.lab.scenes.diary import Diary
-from course_lib.lab.scenes.watching import Seen, Watch
+from course_lib.lab.scenes.watching import Noted, Seen, Watch
 
-__all__ = ["Diary", "RegisteredFleet", "Seen", "Watch"]
+__all__ = ["Diary", "Noted", "RegisteredFleet", "Seen", "Watch"]
 
 _FIRST_TRY_SECONDS, _TRY_AGAIN_SECONDS = 1.0, 0.5
 
@@ -69,6 +69,7 @@ class RegisteredInstance(FleetInstance):
         super().__init__(name, app, server_name, lined=True)
         self._diary, self._register = diary, register
         self._begin()
+        self._diary.note(self.name, "up")
 
     @property
     def acts(self) -> Mapping[str, Callable[[], None]]:
@@ -87,16 +88,21 @@ class RegisteredInstance(FleetInstance):
         super().stop()
         self._diary.note(self.name, "stopped")
 
+    def partition(self) -> None:
+        """Let nothing pass between it and its clients; its heartbeats go on."""
+        super().partition()
+        self._diary.note(self.name, "cut")
+
     def revive(self) -> None:
         """Mend the line; start again at the same address and register, if it is down."""
         was_down = self.state == "down"
         super().revive()
         if was_down:
             self._begin()
+        self._diary.note(self.name, "up")
 
     def _begin(self) -> None:
         self._registration = start(self._register(self), f"registration-{self._server_name}", 0)
-        self._diary.note(self.name, "up")
 
 
 class RegisteredFleet(Fleet):

@@ -5,8 +5,7 @@ behind it are not there. A call takes 10 ms.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable
-from random import Random
+from collections.abc import Iterable
 from typing import Any, Self
 
 from course_lib.discovery import Instance
@@ -14,7 +13,6 @@ from course_lib.discovery.consul_http import consul_client
 from course_lib.discovery.consul_registrar_http import ConsulRegistrar
 from course_lib.endpoint import Endpoint
 from course_lib.errors import Unavailable
-from course_lib.lab.load import load
 from course_lib.lab.scenes.wire import Wire
 from course_lib.stand_ins import ConsulAgent
 
@@ -74,8 +72,9 @@ class VirtualFleet:
         self.broken.add(name)
 
     async def stop(self, name: str) -> None:
-        """It takes itself back, then ends."""
+        """It takes itself back, finishes what it has begun, then ends."""
         await self._registrars[name].deregister()
+        await asyncio.sleep(_CALL_SECONDS)
         self.broken.add(name)
 
     async def spoil(self, name: str) -> None:
@@ -103,27 +102,3 @@ class VirtualFleet:
     async def _probe(self, check: Any) -> tuple[str, str]:
         name = check.http.removeprefix("http://")
         return ("critical" if name in self.broken else "passing"), ""
-
-
-async def failures(
-    client: Callable[[VirtualFleet], Endpoint],
-    fate: str,
-    at: float = 22.0,
-    *,
-    rate: float = 30.0,
-    seconds: float = 60.0,
-    **check: Any,
-) -> list[float]:
-    """Of three instances, at `at` seconds, a suffers its fate ("crash", "stop" or "spoil").
-
-    `client(fleet)` is called `rate` times a second, from the start until `seconds` after that.
-    Returns when the calls that failed since then began, in seconds after it.
-    """
-    fleet = await VirtualFleet("abc", **check).start()
-    calling = asyncio.create_task(
-        load(client(fleet), rate=rate, seconds=at + seconds, rng=Random(1))
-    )
-    await asyncio.sleep(at)
-    await getattr(fleet, fate)("a")
-    calls = (await calling).calls
-    return [call.started - at for call in calls if call.outcome != "ok" and call.started > at]

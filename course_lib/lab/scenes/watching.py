@@ -72,3 +72,22 @@ class Seen(Shown):
         """Such as "down, listed"."""
         listed = any(each.id == self._instance.name for each in self._watch())
         return f"{self._instance.state}, {'listed' if listed else 'gone'}"
+
+
+class Noted(Shown):
+    """An instance as a control panel shows it, whose crashes and returns are noted in `diary`."""
+
+    def __init__(self, instance: FleetInstance, diary: Diary) -> None:
+        super().__init__(instance)
+        self._diary = diary
+        diary.note(instance.name, "up")
+
+    def kill(self) -> None:
+        """Crash."""
+        self._instance.kill()
+        self._diary.note(self._instance.name, "killed")
+
+    def revive(self) -> None:
+        """Undo whatever was done to it."""
+        super().revive()
+        self._diary.note(self._instance.name, "up")

@@ -7,13 +7,11 @@ from collections.abc import Callable, Iterator
 import httpx
 import pytest
 
-from course_lib.balancing import balance
-from course_lib.discovery import Endpointer
-from course_lib.discovery.consul_http import ConsulInstancer, consul_client
+from course_lib.discovery.consul_http import consul_client
 from course_lib.lab.fleet import Fleet
 from course_lib.lab.launch import serve
-from course_lib.lab.scenes.registered import Diary, RegisteredFleet, Seen, Watch
-from course_lib.lab.scenes.virtual_fleet import VirtualFleet, failures
+from course_lib.lab.scenes.registered import Diary, Noted, RegisteredFleet, Seen, Watch
+from course_lib.lab.scenes.virtual_fleet import VirtualFleet
 from course_lib.lab.scenes.wire import Wire
 from course_lib.stand_ins import ConsulAgent
 from tests.lab.apps import App
@@ -77,6 +75,25 @@ def test_who_is_revived_while_the_registry_is_away_registers_when_it_is_back():
     registry.stop()
 
 
+def test_the_diary_tells_when_an_instance_was_cut_off_and_when_its_line_was_mended(house):
+    fleet, _ = house
+    fleet["a"].partition()
+    fleet["a"].revive()
+    assert [state for _, _, state in fleet.diary.rows()["a"]] == ["up", "cut", "up"]
+
+
+def test_what_a_panel_does_to_a_registry_is_in_the_diary():
+    diary = Diary()
+    registry = Fleet(lambda name: ConsulAgent().app, ("consul",), name="registry")["consul"]
+    noted = Noted(registry, diary)
+    noted.kill()
+    assert registry.state == "down"
+    noted.revive()
+    assert registry.state == "up"
+    assert [state for _, _, state in diary.rows()["consul"]] == ["up", "killed", "up"]
+    registry.stop()
+
+
 def test_a_slow_instance_is_as_fast_as_before_when_it_is_revived(house):
     fleet, watch = house
     fleet["a"].slow_down(30)
@@ -135,12 +152,3 @@ async def test_an_agent_that_forgot_all_is_told_again_by_heartbeats_alone():
         await fleet.cut_off(5, forget=True)
         await asyncio.sleep(20)
         assert await healthy(fleet) == left
-
-
-async def test_failures_are_counted_from_the_fate_of_a_on():
-    def first(fleet: VirtualFleet):
-        watch = ConsulInstancer(fleet.consul, "users")
-        return balance(Endpointer(watch, fleet.connect), lambda instances, key: instances[0])
-
-    failed = await failures(first, "crash", 25, rate=10, ttl_seconds=10)
-    assert 0 < min(failed) < 1 and 7 < max(failed) < 8.4  # the last heartbeat was at 23.33
