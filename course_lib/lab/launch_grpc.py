@@ -17,6 +17,9 @@ from grpc_reflection.v1alpha import reflection
 
 from course_lib.lab.launched import Server
 
+SILENT_SECONDS = 0.25
+"""A stream that has sent nothing for so long is not waited for when its server stops."""
+
 
 class GrpcServer(Server):
     """A gRPC server with what the adders put on it; every call takes `delay_seconds` longer."""
@@ -35,7 +38,7 @@ class GrpcServer(Server):
     async def _start(self, port: int) -> None:
         self._may_run = asyncio.Event()
         self._may_run.set()
-        self._streams: set[asyncio.Task[Any] | None] = set()
+        self._streams: dict[asyncio.Task[Any] | None, float] = {}
         self._stopping = False
         # SO_REUSEPORT would let a second server take a share of the calls instead of failing.
         self._server: Any = grpc.aio.server(
@@ -58,12 +61,15 @@ class GrpcServer(Server):
         self.address = f"127.0.0.1:{bound}"
 
     async def _stop(self, drain_seconds: float) -> None:
+        """Streams that send go on to their end; those that are silent only wait for news."""
         self._stopping = True
+        clock = asyncio.get_running_loop().time
         ending = asyncio.ensure_future(self._server.stop(drain_seconds))
-        await asyncio.sleep(0)  # it takes no more calls now, so no watcher comes back
-        for task in self._streams:
-            if task is not None:
-                task.cancel()
+        while not ending.done():
+            for task, sent_at in self._streams.items():
+                if task is not None and clock() - sent_at > SILENT_SECONDS:
+                    task.cancel()
+            await asyncio.wait([ending], timeout=SILENT_SECONDS / 5)
         await ending
 
     async def _kill(self) -> None:
@@ -111,25 +117,26 @@ class GrpcServer(Server):
                     async for response in inner(request, call):
                         await self._may_run.wait()
                         yield response
+                        self._heard_of_stream()
                 finally:
                     self._served += 1
 
         return yielded if inspect.isasyncgenfunction(inner) else written
 
+    def _heard_of_stream(self) -> None:
+        self._streams[asyncio.current_task()] = asyncio.get_running_loop().time()
+
     @asynccontextmanager
     async def _ended_by_a_stop(self, call: Any) -> AsyncIterator[None]:
-        task = asyncio.current_task()
-        self._streams.add(task)
+        self._heard_of_stream()
         try:
-            if self._stopping:  # it arrived just before, and is handled just after
-                raise asyncio.CancelledError
             yield
         except asyncio.CancelledError:
             if not self._stopping:
                 raise
             await call.abort(grpc.StatusCode.UNAVAILABLE, "the server stops")
         finally:
-            self._streams.discard(task)
+            self._streams.pop(asyncio.current_task(), None)
 
 
 class _Hold(grpc.aio.ServerInterceptor):

@@ -40,7 +40,7 @@ class Server:
         """Take no more requests, let those in flight finish, and end.
 
         What is not finished after `drain_seconds` is ended. A request that only waits for news
-        (`request.state.watching = True`) is ended at once, and so is a stream of answers in gRPC.
+        (`request.state.watching = True`) is ended at once, and so is a silent stream in gRPC.
         """
         stop_together([self], drain_seconds)
 

@@ -48,6 +48,11 @@ def adder(held: Held | None = None) -> Any:
         for _ in range(3):
             yield request
 
+    async def slowly(request: bytes, call: Any) -> Any:
+        for _ in range(10):
+            yield request
+            await asyncio.sleep(0.03)  # its work
+
     async def written(request: bytes, call: Any) -> None:
         await call.write(request)
 
@@ -65,6 +70,7 @@ def adder(held: Held | None = None) -> Any:
         "Echo": grpc.unary_unary_rpc_method_handler(echo),
         "Held": grpc.unary_unary_rpc_method_handler(held or echo),
         "Three": grpc.unary_stream_rpc_method_handler(three),
+        "Slowly": grpc.unary_stream_rpc_method_handler(slowly),
         "Written": grpc.unary_stream_rpc_method_handler(written),
         "Silent": grpc.unary_stream_rpc_method_handler(silent),
         "SilentlyWritten": grpc.unary_stream_rpc_method_handler(silently_written),
@@ -115,6 +121,17 @@ async def test_a_stop_lets_calls_in_flight_finish():
         assert await call == b"1"
         await stop
     assert server.state == "stopped"
+
+
+async def test_a_stop_lets_a_stream_that_sends_come_to_its_end():
+    server = serve_grpc(adder())
+    async with grpc.aio.insecure_channel(server.address) as channel:
+        call = channel.unary_stream("/lab.Test/Slowly")(b"x")
+        items = aiter(call)
+        assert await anext(items) == b"x"
+        stop = asyncio.create_task(asyncio.to_thread(server.stop, 30))
+        assert [item async for item in items] == [b"x"] * 9
+        await stop
 
 
 @pytest.mark.parametrize("method", ["/lab.Test/Silent", "/lab.Test/SilentlyWritten", WATCH_HEALTH])
