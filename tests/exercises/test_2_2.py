@@ -73,7 +73,8 @@ async def test_takes_from_the_stock(answer):
 async def test_refuses_more_than_there_is(answer):
     """Of 5 pens, 6 cannot be sold, and 5 are left."""
     shelf, call = Shelf(5), 'await sell(table, "pen", 6, ship) of 5'
-    with raises(Conflict, call=call, names="pen", why="The stock is not enough."):
+    why = "The stock is not enough: that is `Conflict`, and its message names the sku."
+    with raises(Conflict, call=call, names="pen", why=why):
         await answer.sell(shelf, "pen", 6, lambda quantity: None)
     expect(shelf.rows["pen"].stock, 5, f"the stock after {call}", "Change nothing.")
 
@@ -81,7 +82,8 @@ async def test_refuses_more_than_there_is(answer):
 @pytest.mark.task("sell")
 async def test_refuses_what_there_is_not(answer):
     """There is no lamp to sell."""
-    why = "`table.get` and `table.change` return None when there is no such product."
+    why = "`table.get` and `table.change` return None when there is no such product: that is "
+    why += "`NotFound`, and its message names the sku."
     with raises(NotFound, call='await sell(table, "lamp", 1, ship)', names="lamp", why=why):
         await answer.sell(Shelf(5), "lamp", 1, lambda quantity: None)
 
@@ -143,6 +145,19 @@ class Leaking:
         raise RuntimeError("cannot log in with password hunter2")
 
 
+class Refusing:
+    """A service that raises the same error whatever is asked of it."""
+
+    def __init__(self, error):
+        self.error = error
+
+    async def get_user(self, user_id):
+        raise self.error
+
+    async def create_user(self, name, age):
+        raise self.error
+
+
 async def ask(answer, operation, request, service=None):
     """The answer of a real server on loopback, or its status and details."""
     servicer = answer.FilledUsers(service or with_demo_users())
@@ -193,6 +208,12 @@ async def test_says_not_found(answer):
         "GetUser(user_id=7) over gRPC",
         "There is no user 7, and the service says so. Turn NotFound into its status.",
     )
+    expect(
+        await ask(answer, *create("Ada", 36), service=Refusing(NotFound("no such group"))),
+        ("NOT_FOUND", "no such group"),
+        "CreateUser over gRPC, of a service that raises NotFound",
+        "The table holds for both methods: turn NotFound into its status here, too.",
+    )
 
 
 @pytest.mark.real_time
@@ -204,6 +225,12 @@ async def test_says_invalid_argument(answer):
         ("INVALID_ARGUMENT", "age: must be between 0 and 150, got 200"),
         'CreateUser(name="Ada", age=200) over gRPC',
         "The caller must change the request, and can only do that when told what is wrong.",
+    )
+    expect(
+        await ask(answer, *get(1), service=Refusing(InvalidRequest("user_id: must be even"))),
+        ("INVALID_ARGUMENT", "user_id: must be even"),
+        "GetUser over gRPC, of a service that raises InvalidRequest",
+        "The table holds for both methods: turn InvalidRequest into its status here, too.",
     )
 
 
@@ -319,7 +346,7 @@ def test_a_limit_that_is_not_given_is_50(answer):
 def test_a_limit_of_zero_is_a_mistake(answer):
     """A limit of 0 that was given is refused."""
     message, call = asked(limit=0)
-    why = "Here 0 was sent. Whoever sends it shall hear of it and not get 50 users."
+    why = "Here 0 was sent. Whoever sends it shall hear of it, from a message that names `limit`."
     with raises(InvalidRequest, call=call, names="limit", why=why):
         answer.page_asked_for(message)
 
@@ -327,9 +354,10 @@ def test_a_limit_of_zero_is_a_mistake(answer):
 @pytest.mark.task("page_asked_for")
 def test_a_limit_out_of_range_is_refused(answer):
     """A limit of 1001, or of -1, is refused."""
+    why = "Allow 1 to 1000. The message of the error names `limit`."
     for limit in (1001, -1):
         message, call = asked(limit=limit)
-        with raises(InvalidRequest, call=call, names="limit", why="Allow 1 to 1000."):
+        with raises(InvalidRequest, call=call, names="limit", why=why):
             answer.page_asked_for(message)
 
 
