@@ -108,7 +108,7 @@ class GrpcServer(Server):
     def _around_stream(self, inner: Callable[..., Any]) -> Callable[..., Any]:
         async def written(request: Any, call: Any) -> None:
             async with self._ended_by_a_stop(call):
-                await self._around(inner)(request, call)
+                await self._around(inner)(request, _Heard(call, self._heard_of_stream))
 
         async def yielded(request: Any, call: Any) -> Any:
             async with self._ended_by_a_stop(call):
@@ -137,6 +137,20 @@ class GrpcServer(Server):
             await call.abort(grpc.StatusCode.UNAVAILABLE, "the server stops")
         finally:
             self._streams.pop(asyncio.current_task(), None)
+
+
+class _Heard:
+    """What a handler writes to, and somebody who hears of it."""
+
+    def __init__(self, call: Any, heard: Callable[[], None]) -> None:
+        self._call, self._heard = call, heard
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._call, name)
+
+    async def write(self, message: Any) -> None:
+        await self._call.write(message)
+        self._heard()
 
 
 class _Hold(grpc.aio.ServerInterceptor):

@@ -53,6 +53,10 @@ def adder(held: Held | None = None) -> Any:
             yield request
             await asyncio.sleep(0.03)  # its work
 
+    async def slowly_written(request: bytes, call: Any) -> None:
+        async for item in slowly(request, call):
+            await call.write(item)
+
     async def written(request: bytes, call: Any) -> None:
         await call.write(request)
 
@@ -71,6 +75,7 @@ def adder(held: Held | None = None) -> Any:
         "Held": grpc.unary_unary_rpc_method_handler(held or echo),
         "Three": grpc.unary_stream_rpc_method_handler(three),
         "Slowly": grpc.unary_stream_rpc_method_handler(slowly),
+        "SlowlyWritten": grpc.unary_stream_rpc_method_handler(slowly_written),
         "Written": grpc.unary_stream_rpc_method_handler(written),
         "Silent": grpc.unary_stream_rpc_method_handler(silent),
         "SilentlyWritten": grpc.unary_stream_rpc_method_handler(silently_written),
@@ -123,10 +128,11 @@ async def test_a_stop_lets_calls_in_flight_finish():
     assert server.state == "stopped"
 
 
-async def test_a_stop_lets_a_stream_that_sends_come_to_its_end():
+@pytest.mark.parametrize("method", ["/lab.Test/Slowly", "/lab.Test/SlowlyWritten"])
+async def test_a_stop_lets_a_stream_that_sends_come_to_its_end(method: str):
     server = serve_grpc(adder())
     async with grpc.aio.insecure_channel(server.address) as channel:
-        call = channel.unary_stream("/lab.Test/Slowly")(b"x")
+        call = channel.unary_stream(method)(b"x")
         items = aiter(call)
         assert await anext(items) == b"x"
         stop = asyncio.create_task(asyncio.to_thread(server.stop, 30))
