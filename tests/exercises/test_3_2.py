@@ -82,6 +82,13 @@ def test_weighs_the_requests_in_flight(answer):
         "policy((small, large)), with 2 in flight at weight 1, and 3 at weight 2",
         "Compare in_flight / weight: 2 / 1 is more than 3 / 2.",
     )
+    small.in_flight, large.in_flight = 2, 5
+    expect(
+        answer.fewest()((large, small)).id,
+        "small",
+        "policy((large, small)), with 5 in flight at weight 2, and 2 at weight 1",
+        "5 / 2 is 2.5, and more than 2 / 1: do not round.",
+    )
 
 
 @pytest.mark.task("fewest")
@@ -228,7 +235,7 @@ async def has_a_bug(request):
 
 @pytest.mark.task("wary")
 async def test_sends_it_to_the_least_busy(answer):
-    """The least busy one is asked, and its answer comes back."""
+    """The one with the fewest in flight is asked, and its answer comes back."""
     instances = staffed(a=breaks, b=answers)
     instances[0].in_flight = 3
     got = await answer.wary(instances, 10)("Ada")
