@@ -3,8 +3,16 @@
 from collections.abc import Callable
 from typing import Any
 
+from fastapi import FastAPI
+
+from course_lib.endpoint import Middleware, chain
 from course_lib.lab.faults import Faults
 from course_lib.lab.instances import FleetInstance, Shown
+from course_lib.middleware.instrumenting import instrumenting
+from course_lib.middleware.tracing import tracing
+from course_lib.shop.users import with_demo_users
+from course_lib.shop.users_http import users_app
+from course_lib.telemetry.metrics import CollectorRegistry, Red, metrics_app
 
 
 class Anew:
@@ -52,3 +60,16 @@ class Ailing(Shown):
     def recover(self) -> None:
         """Be well again."""
         self._faults.heal()
+
+
+def measured_users_app(faults: Faults) -> FastAPI:
+    """The users service over HTTP: its calls, faults and all, are on its page `/metrics`."""
+    red = Red(CollectorRegistry(), "users")
+
+    def wrap(operation: str) -> Middleware:
+        return chain(tracing(), instrumenting(red.observe, operation=operation), faults)
+
+    app = users_app(with_demo_users(), wrap)
+    page: Any = metrics_app(red.registry)  # an ASGI application, which Starlette takes as well
+    app.add_route("/metrics", page)
+    return app

@@ -42,5 +42,21 @@ def fires_at(
     return None
 
 
+def minutes_until(rules: Path, alert: str, *, failing: float) -> float | None:
+    """How many minutes after the first failure the alert fires, if this share of the calls fails.
+
+    Thirty calls of the users service end every fifteen seconds, for an hour without a failure.
+    """
+    name = 'requests_total{service="users", operation="get_user", outcome="%s"}'
+    good, bad = 30 * (1 - failing), 30 * failing
+    began = 240 * STEP_SECONDS
+    series = {
+        name % "ok": f"0+30x240 {7200 + good}+{good}x80",
+        name % "Unavailable": f"0+0x240 {bad}+{bad}x80",
+    }
+    at = fires_at(rules, alert, series, until_seconds=began + 80 * STEP_SECONDS)
+    return None if at is None else (at - began) / 60
+
+
 def _seconds(text: str) -> float:
     return float(sum(int(number) * _SECONDS[unit] for number, unit in _PART.findall(text)))

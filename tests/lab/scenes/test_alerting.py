@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from course_lib.lab.scenes.alerting import fires_at
+from course_lib.lab.scenes.alerting import fires_at, minutes_until
 from course_lib.lab.servers.prometheus import HOW_TO_INSTALL, installed
 
 RULES = "groups: [{name: a, rules: [{alert: Down, expr: up == 0, for: 1m}]}]"
@@ -30,6 +30,13 @@ def test_an_alert_fires_when_its_condition_has_held_for_so_long(rules, values, e
 
 def test_an_alert_after_the_first_hour_is_found_too(rules):
     assert fires_at(rules, "Down", {"up": "1x260 0x20"}, until_seconds=4200) == 261 * 15 + 60
+
+
+@pytest.mark.parametrize(("failing", "minutes"), [(0.5, 0.5), (0.1, 2.5), (0.0, None)])
+def test_after_a_good_hour_the_minutes_count_from_the_first_failure(rules, failing, minutes):
+    thirty = RULES.replace("up == 0, for: 1m", "'requests_total{outcome=\"Unavailable\"} >= 30'")
+    rules.write_text(thirty)
+    assert minutes_until(rules, "Down", failing=failing) == minutes
 
 
 def test_a_rule_that_cannot_be_read_is_said_in_promtools_words(tmp_path):

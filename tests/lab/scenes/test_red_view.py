@@ -10,13 +10,10 @@ from course_lib.lab.fleet import Fleet
 from course_lib.lab.http_load import HttpLoad
 from course_lib.lab.load import load
 from course_lib.lab.plots import dashboard
-from course_lib.lab.scenes.ailing import Ailing, Anew
+from course_lib.lab.scenes.ailing import Ailing, Anew, measured_users_app
 from course_lib.lab.scenes.red_view import RedView
 from course_lib.lab.widgets import control_panel
-from course_lib.middleware.instrumenting import instrumenting
-from course_lib.shop.users import with_demo_users
-from course_lib.shop.users_http import users_app
-from course_lib.telemetry.metrics import CollectorRegistry, Red, exposition, metrics_app
+from course_lib.telemetry.metrics import CollectorRegistry, Red, exposition
 
 
 class Clerk:
@@ -79,19 +76,7 @@ def test_a_dashboard_without_data_says_so():
 @pytest.mark.real_time
 async def test_an_ailing_instance_measures_its_own_illness_and_begins_anew():
     faults = Faults(Random(1))
-
-    def make_app() -> object:
-        red = Red(CollectorRegistry(), "users")
-        app = users_app(
-            with_demo_users(),
-            lambda operation: (
-                lambda inner: instrumenting(red.observe, operation=operation)(faults(inner))
-            ),
-        )
-        app.add_route("/metrics", metrics_app(red.registry))
-        return app
-
-    with Fleet(lambda name: Anew(make_app), ("a",)) as fleet:
+    with Fleet(lambda name: Anew(lambda: measured_users_app(faults)), ("a",)) as fleet:
         ill = Ailing(fleet["a"], faults)
         scraper = RedView({"a": ill.url}).scraper
         assert (ill.state, set(ill.acts)) == ("up", {"fail"})
