@@ -56,7 +56,7 @@ def lab_loop() -> asyncio.AbstractEventLoop:
     with _lock:
         if _loop is None:
             _loop = _new_loop()
-            _thread = threading.Thread(target=_loop.run_forever, name=THREAD_NAME, daemon=True)
+            _thread = threading.Thread(target=_run, args=(_loop,), name=THREAD_NAME, daemon=True)
             _thread.start()
         return _loop
 
@@ -72,6 +72,15 @@ def close() -> None:
     thread.join(timeout=1)
     if not thread.is_alive():
         loop.close()
+
+
+def _run(loop: asyncio.AbstractEventLoop) -> None:
+    """Until the loop is stopped: a `sys.exit` in one task must not end all the others."""
+    while True:
+        try:
+            return loop.run_forever()
+        except SystemExit:
+            continue
 
 
 async def _cancel_all() -> None:

@@ -5,13 +5,12 @@ text is kept as JSON. Not for virtual time: a driver's answer comes from outside
 Leaves out: migrations.
 """
 
+import asyncio
 import dataclasses
-import sqlite3
 import typing
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
-from typing import Any, Generic
-from uuid import uuid4
+from typing import Any, Generic, TypeVar
 
 import sqlalchemy as sql
 from sqlalchemy.exc import DBAPIError, IntegrityError
@@ -22,6 +21,9 @@ from course_lib.errors import Conflict, Unavailable
 from course_lib.shop.storage import Row, key_name
 
 SQLITE_IN_MEMORY = "sqlite+aiosqlite://"
+_CLOSE_SECONDS = 2.0
+
+Result = TypeVar("Result")
 
 _NUMBER = sql.BigInteger().with_variant(sql.Integer(), "sqlite")
 _TEXT = sql.Text().with_variant(sql.Text(collation="C"), "postgresql")
@@ -31,28 +33,24 @@ class Database:
     """Tables behind one URL, such as `postgresql+asyncpg://shop@127.0.0.1:5432/shop`."""
 
     def __init__(self, url: str = SQLITE_IN_MEMORY) -> None:
-        self._keeper: sqlite3.Connection | None = None
-        if url == SQLITE_IN_MEMORY:
-            url = self._keep_in_memory(f"file:/{uuid4().hex}?vfs=memdb")
-        self._engine = create_async_engine(url, poolclass=AsyncAdaptedQueuePool)
+        alone: dict[str, Any] = {"pool_size": 1, "max_overflow": 0}
+        in_memory = url == SQLITE_IN_MEMORY  # every connection would be a database of its own
+        self._engine = create_async_engine(
+            url, poolclass=AsyncAdaptedQueuePool, **(alone if in_memory else {})
+        )
+        self._work = _Work()
 
     async def table(self, row_type: type[Row]) -> "SqlTable[Row]":
         """The table of this row type, made if there is none; raises Unavailable."""
-        table = SqlTable(self._engine, row_type)
+        table = SqlTable(self._engine, self._work, row_type)
         async with _transaction(self._engine) as connection:
             await connection.run_sync(table.description.metadata.create_all)
         return table
 
     async def close(self) -> None:
-        """Close all connections."""
+        """Let what has begun come to its end, and close all connections."""
+        await self._work.ended()
         await self._engine.dispose()
-        if self._keeper is not None:
-            self._keeper.close()
-
-    def _keep_in_memory(self, file: str) -> str:
-        """Rows in memory live as long as one connection; a cancelled call closes its own."""
-        self._keeper = sqlite3.connect(file, uri=True, check_same_thread=False)
-        return f"sqlite+aiosqlite:///{file}&uri=true"
 
     async def __aenter__(self) -> "Database":
         return self
@@ -61,11 +59,36 @@ class Database:
         await self.close()
 
 
+class _Work:
+    """What the database is doing. A caller who is cancelled leaves, and the work ends by itself:
+
+    broken off in the middle, it would take its connection with it, and a database in memory too.
+    """
+
+    def __init__(self) -> None:
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    async def to_its_end(self, work: Coroutine[Any, Any, Result]) -> Result:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+        return await asyncio.shield(task)
+
+    async def ended(self) -> None:
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=_CLOSE_SECONDS)
+
+    def _done(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled():
+            task.exception()  # seen, also where its caller has left
+
+
 class SqlTable(Generic[Row]):
     """A table in a database; concurrent changes of a row are noticed by its version."""
 
-    def __init__(self, engine: AsyncEngine, row_type: type[Row]) -> None:
-        self._engine = engine
+    def __init__(self, engine: AsyncEngine, work: "_Work", row_type: type[Row]) -> None:
+        self._engine, self._work = engine, work
         self._row_type: Any = row_type
         self._hints = typing.get_type_hints(row_type)
         self.description = self._describe()
@@ -74,28 +97,42 @@ class SqlTable(Generic[Row]):
 
     async def add(self, row: Row) -> Row:
         """See Table."""
+        return await self._work.to_its_end(self._add(row))
+
+    async def get(self, key: Any) -> Row | None:
+        """See Table."""
+        found = await self._work.to_its_end(self._read(key))
+        return found[0] if found else None
+
+    async def change(self, key: Any, change: Callable[[Row], Row]) -> Row | None:
+        """See Table. It tries again when somebody else was quicker."""
+        return await self._work.to_its_end(self._change(key, change))
+
+    async def page(self, limit: int, after: Any) -> list[Row]:
+        """See Table."""
+        return await self._work.to_its_end(self._page(limit, after))
+
+    async def clear(self) -> None:
+        """Remove every row, and begin with number 1 again."""
+        await self._work.to_its_end(self._clear())
+
+    async def _add(self, row: Row) -> Row:
         values = self._values(row)
         if values[self._key.name] == 0:
             del values[self._key.name]
-        insert = sql.insert(self.description).values(version=1, **values)
         try:
             async with _transaction(self._engine) as connection:
+                insert = sql.insert(self.description).values(version=1, **values)
                 result: Any = await connection.execute(insert)
         except IntegrityError:
             if self._key.name not in values:  # a number that somebody chose; the next may be free
-                return await self.add(row)
+                return await self._add(row)
             name = f"{self._row_type.__name__.lower()} {values[self._key.name]}"
             raise Conflict(f"{name} exists already") from None
         key = result.inserted_primary_key[0]
         return dataclasses.replace(row, **{self._key.name: key})  # type: ignore[type-var]
 
-    async def get(self, key: Any) -> Row | None:
-        """See Table."""
-        found = await self._read(key)
-        return found[0] if found else None
-
-    async def change(self, key: Any, change: Callable[[Row], Row]) -> Row | None:
-        """See Table. It tries again when somebody else was quicker."""
+    async def _change(self, key: Any, change: Callable[[Row], Row]) -> Row | None:
         while found := await self._read(key):
             old, version = found
             new = change(old)
@@ -107,15 +144,13 @@ class SqlTable(Generic[Row]):
                     return new
         return None
 
-    async def page(self, limit: int, after: Any) -> list[Row]:
-        """See Table."""
+    async def _page(self, limit: int, after: Any) -> list[Row]:
         select = sql.select(self.description).where(self._key > after).order_by(self._key)
         async with _transaction(self._engine) as connection:
             rows = (await connection.execute(select.limit(limit))).mappings()
         return [self._row(row) for row in rows]
 
-    async def clear(self) -> None:
-        """Remove every row, and begin with number 1 again."""
+    async def _clear(self) -> None:
         async with _transaction(self._engine) as connection:
             await connection.run_sync(self.description.drop)
             await connection.run_sync(self.description.create)

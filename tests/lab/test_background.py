@@ -39,6 +39,18 @@ def test_failures_come_back():
         run_on_lab(fails())
 
 
+def test_a_task_that_exits_ends_nobody_else():
+    async def leaves() -> None:
+        sys.exit(3)
+
+    async def answers() -> int:
+        return 42
+
+    with pytest.raises(SystemExit):
+        run_on_lab(leaves())
+    assert run_on_lab(answers()) == 42
+
+
 def test_times_on_the_lab_loop_are_finer_than_a_millisecond():
     async def two() -> float:
         loop = asyncio.get_running_loop()
