@@ -37,7 +37,7 @@ LOOK_AGAIN = """\
 import asyncio as _asyncio
 from course_lib.grading.sandbox import shared as _grading
 from course_lib.lab import fleet as _fleet, launch as _launch, processes as _processes
-from course_lib.lab import server_process as _servers
+from course_lib.lab.servers import child as _servers
 from course_lib.transport import http_client as _http
 _grading.stop()
 _launch.stop_all()
