@@ -14,17 +14,18 @@ from course_lib.grading.workspace import WorkspaceError, back_up, pristine
 def reset_lesson(lesson: str) -> Path | None:
     """Bring a lesson's exercise back as it was; returns where the learner's version is kept."""
     source = _given(lesson)
+    content = pristine(source)
     target = places.workspace() / "exercises" / source.name
     kept = back_up(target) if target.exists() else None
     target.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(target, pristine(source))
+    write_atomically(target, content)
     return kept
 
 
 def reset_task(task: Task) -> Path:
     """Bring one task's cell back as it was; returns where the learner's version is kept."""
     source = _given(task.lesson)
-    target = places.notebook(places.workspace() / "exercises", task.lesson)
+    target = notebooks.of_lesson(places.workspace() / "exercises", task.lesson)
     if target is None:
         raise WorkspaceError(
             f"Lesson {task.lesson} is not in your workspace. `course lab` lays it."
@@ -32,9 +33,11 @@ def reset_task(task: Task) -> Path:
     try:
         book = notebooks.load(target)
     except notebooks.NotebookUnreadable as error:
-        raise WorkspaceError(f"{error} (`course reset {task.lesson}`)") from error
+        raise WorkspaceError(str(error)) from error
     fresh = next(
-        cell for cell in notebooks.load(source)["cells"] if notebooks.task_name(cell) == task.name
+        cell
+        for cell in notebooks.load_given(source)["cells"]
+        if notebooks.task_name(cell) == task.name
     )
     fresh["outputs"], fresh["execution_count"] = [], None
     book["cells"] = list(_replaced(book["cells"], task.name, fresh))

@@ -1,7 +1,7 @@
 """The learner's copy of the course: laid once, updated without ever losing what they wrote.
 
 A manifest remembers what was laid. A file the learner changed is kept, and a newer version of
-it is put beside it as NAME.new.ipynb. Whatever is replaced is kept in `.backup/` first.
+it is put beside it as NAME.new.ipynb. Whatever is replaced, that one too, is kept in `.backup/`.
 """
 
 import hashlib
@@ -52,8 +52,9 @@ def lay() -> Laid:
             return _lay(folder)
     except OSError as error:
         raise WorkspaceError(
-            f"The workspace {folder} cannot be written: {error.strerror or error}. Make the folder "
-            "writable, or set COURSE_WORKSPACE to one that is."
+            f"The workspace {folder} cannot be written: {error.strerror or error} "
+            f"({error.filename or folder}). Make it writable, take away what is in the way, or "
+            "set COURSE_WORKSPACE to another folder."
         ) from error
 
 
@@ -81,10 +82,18 @@ def _lay(folder: Path) -> Laid:
             write_atomically(target, content)
             laid.updated.append(name)
         elif wanted != before:
-            write_atomically(folder / _new(name), content)
+            beside = folder / _new(name)
+            if beside.exists() and fingerprint(name, beside.read_bytes()) != wanted:
+                back_up(beside)  # an earlier one, in which the learner may have worked
+            write_atomically(beside, content)
             laid.beside.append(name)
     write_atomically(folder / _MANIFEST, json.dumps(manifest, indent=1).encode())
     return laid
+
+
+def home_of(folder: Path) -> Path | None:
+    """The workspace that `folder` is, or whose exercises it holds; None when it is none."""
+    return next((each for each in (folder, folder.parent) if (each / _MANIFEST).exists()), None)
 
 
 def _manifest(folder: Path) -> dict[str, str]:
@@ -111,7 +120,7 @@ def pristine(path: Path) -> bytes:
     """A file of the course without stored outputs, as it is laid."""
     if path.suffix != ".ipynb":
         return path.read_bytes()
-    book = notebooks.load(path)
+    book = notebooks.load_given(path)
     for cell in book["cells"]:
         if cell.get("cell_type") == "code":
             cell["outputs"], cell["execution_count"] = [], None

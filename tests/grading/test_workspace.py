@@ -72,6 +72,20 @@ def test_an_update_never_overwrites_what_the_learner_changed(course: Path):
     assert places.notebook(places.workspace() / "exercises", "9.1") == mine
 
 
+def test_a_second_update_keeps_what_was_written_into_the_new_version(course: Path):
+    workspace.lay()
+    edit(places.workspace() / NAME, "your code here", "my own words")
+    edit(course / NAME, "# Sample", "# Sample, better")
+    workspace.lay()
+    beside = places.workspace() / "exercises/9.1-sample.new.ipynb"
+    edit(beside, "your code here", "my second thoughts")
+    edit(course / NAME, "# Sample, better", "# Sample, best")
+    workspace.lay()
+    assert "best" in beside.read_text()
+    (kept,) = (places.workspace() / ".backup").iterdir()
+    assert "my second thoughts" in kept.read_text()
+
+
 def test_a_lesson_that_was_renamed_is_laid_anew(course: Path):
     assert "laid 2 files" in str(workspace.lay())
     lesson = places.workspace() / "notebooks/9.1-sample.ipynb"
@@ -134,6 +148,29 @@ def test_a_damaged_notebook_of_the_course_is_left_out_and_named(course: Path):
     assert not (places.workspace() / "exercises" / "9.2-broken.ipynb").exists()
 
 
+def test_a_damaged_exercise_of_the_course_is_not_taken_for_the_learners(course: Path):
+    workspace.lay()
+    (course / NAME).write_text("{half")
+    task = tasks.find("double")
+    assert task is not None
+    for reset in (lambda: resetting.reset_task(task), lambda: resetting.reset_lesson("9.1")):
+        with pytest.raises(notebooks.NotebookUnreadable, match=f"`git restore {NAME}`"):
+            reset()
+    assert not (places.workspace() / ".backup").exists(), "nothing was begun"
+
+
+def test_a_task_is_brought_back_in_a_notebook_that_was_renamed(course: Path):
+    workspace.lay()
+    mine = places.workspace() / NAME
+    renamed = mine.rename(mine.with_name("my answers.ipynb"))
+    edit(renamed, "your code here", "my own words")
+    task = tasks.find("double")
+    assert task is not None
+    resetting.reset_task(task)
+    assert "your code here" in notebooks.read(renamed).only("double")
+    assert not mine.exists()
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
 def test_a_read_only_folder_is_said_in_words(course: Path):
     places.workspace().chmod(0o500)
@@ -145,5 +182,5 @@ def test_a_read_only_folder_is_said_in_words(course: Path):
 def test_a_file_in_the_way_is_said_in_words(course: Path, monkeypatch: pytest.MonkeyPatch):
     (course / "in_the_way").write_text("")
     monkeypatch.setenv("COURSE_WORKSPACE", str(course / "in_the_way" / "workspace"))
-    with pytest.raises(workspace.WorkspaceError, match="cannot be written"):
+    with pytest.raises(workspace.WorkspaceError, match=r"Not a directory .*in_the_way"):
         workspace.lay()
