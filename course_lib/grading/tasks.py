@@ -9,6 +9,7 @@ import tomllib
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from types import UnionType
 from typing import Any
 
 from course_lib.grading import places
@@ -75,10 +76,16 @@ def _read(path: Path, _changed_ns: int, _size: int) -> Lesson:
         raise TasksMalformed(f"{path.name}: {error}") from error
     number = _field(data, "lesson", str, path.name)
     grader = path.with_name(f"test_{number.replace('.', '_')}.py")
-    tasks = tuple(_task(entry, number, grader, path.name) for entry in data.get("task", []))
-    return Lesson(
-        number, tasks, tuple(_question(entry, path.name) for entry in data.get("quiz", []))
-    )
+    tasks = tuple(_task(entry, number, grader, path.name) for entry in _tables(data, "task", path))
+    quiz = tuple(_question(entry, path.name) for entry in _tables(data, "quiz", path))
+    return Lesson(number, tasks, quiz)
+
+
+def _tables(data: dict[str, Any], key: str, path: Path) -> list[dict[str, Any]]:
+    found = data.get(key, [])
+    if not isinstance(found, list) or not all(isinstance(each, dict) for each in found):
+        raise TasksMalformed(f"{path.name}: write [[{key}]] above each {key}")
+    return found
 
 
 def _task(entry: dict[str, Any], lesson: str, grader: Path, where: str) -> Task:
@@ -87,8 +94,8 @@ def _task(entry: dict[str, Any], lesson: str, grader: Path, where: str) -> Task:
     if not name.isidentifier():
         raise TasksMalformed(f"{where}: a name is made of letters, digits and underscores")
     hints = tuple(_field(entry, "hints", list, where))
-    if len(hints) != 3:
-        raise TasksMalformed(f"{where}: three hints are needed, found {len(hints)}")
+    if len(hints) != 3 or not all(isinstance(hint, str) for hint in hints):
+        raise TasksMalformed(f"{where}: three hints are needed, found {hints!r}")
     wrong = tuple(
         Wrong(*(_field(each, key, str, f"{where}, wrong") for key in ("code", "fails", "message")))
         for each in entry.get("wrong", [])
@@ -100,8 +107,8 @@ def _task(entry: dict[str, Any], lesson: str, grader: Path, where: str) -> Task:
         _field(entry, "minutes", int, where),
         hints,
         wrong,
-        float(entry.get("timeout_seconds", 10)),
-        int(entry.get("memory_mb", 512)),
+        _field({"timeout_seconds": 10} | entry, "timeout_seconds", int | float, where),
+        _field({"memory_mb": 512} | entry, "memory_mb", int, where),
         grader,
     )
 
@@ -117,10 +124,11 @@ def _question(entry: dict[str, Any], where: str) -> Question:
     return Question(text, options, answer, explain)
 
 
-def _field(entry: dict[str, Any], key: str, kind: type, where: str) -> Any:
+def _field(entry: dict[str, Any], key: str, kind: type | UnionType, where: str) -> Any:
     value = entry.get(key)
     if not isinstance(value, kind):
-        raise TasksMalformed(f"{where}: `{key}` must be {kind.__name__}, found {value!r}")
+        wanted = kind.__name__ if isinstance(kind, type) else str(kind)
+        raise TasksMalformed(f"{where}: `{key}` must be {wanted}, found {value!r}")
     return value
 
 
