@@ -67,6 +67,10 @@ def _installed(name: str) -> str | None:
 def _workspace() -> Finding:
     folder = places.workspace()
     if not folder.is_dir():
+        above = next(each for each in folder.parents if each.exists())
+        if not (above.is_dir() and os.access(above, os.W_OK)):
+            what = f"no workspace yet, and none can be laid in {above}"
+            return Finding("problem", f"{what}: make it writable, or set COURSE_WORKSPACE")
         return Finding("optional", f"no workspace yet: `course lab` lays it in {folder}")
     try:
         with tempfile.TemporaryFile(dir=folder):

@@ -8,11 +8,15 @@ class Refused(Exception):
 
 
 def task_named(what: str) -> tasks.Task:
-    """The task with this name; raises Refused, with the name that may have been meant."""
+    """The task with this name; raises Refused, with the names that may have been meant."""
     task = tasks.find(what)
-    if task is None:
+    if task is not None:
+        return task
+    lesson = tasks.lesson_of(what)
+    if lesson is None or not lesson.tasks:
         raise unknown(what)
-    return task
+    names = ", ".join(each.name for each in lesson.tasks)
+    raise Refused(f"{what} is a lesson; name one of its tasks: {names}.")
 
 
 def unknown(what: str) -> Refused:

@@ -33,12 +33,15 @@ class Sandbox:
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
+        self._closed = False
         self._lock = threading.Lock()
 
     def start(self) -> None:
         """Start the server unless it runs; returns at once, it loads in the background."""
         if self._process is not None and self._process.poll() is None:
             return
+        if self._closed:
+            raise ValueError("the sandbox is closed")
         environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST_")}
         self._process = subprocess.Popen(
             [sys.executable, "-m", "course_lib.grading.server"],
@@ -87,6 +90,11 @@ class Sandbox:
         self._process.stdin.write(json.dumps(job).encode() + b"\n")
         self._process.stdin.flush()
         return Report.from_json(json.loads(self._process.stdout.readline()))
+
+    def close(self) -> None:
+        """Stop for good: what is asked later is not graded."""
+        self._closed = True
+        self.stop()
 
     def stop(self) -> None:
         """End the server and the child that is running, if any; waits until it is gone."""

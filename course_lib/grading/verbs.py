@@ -1,9 +1,12 @@
 """What each verb of the `course` command does, but for `check`; each returns its exit status."""
 
 import argparse
+import os
 import re
+from pathlib import Path
 
 from course_lib.grading import (
+    class_page,
     classroom,
     doctor,
     jupyter,
@@ -14,6 +17,7 @@ from course_lib.grading import (
     tasks,
     workspace,
 )
+from course_lib.grading.checking import exercises_in
 from course_lib.grading.progress import Progress
 from course_lib.grading.refusals import Refused, task_named, unknown
 
@@ -35,21 +39,22 @@ def lab(asked: argparse.Namespace) -> int:
 
 def next_task(asked: argparse.Namespace) -> int:
     """Tell the first task that has not passed."""
-    passed = _stored().passed()
+    passed = _stored(asked.work).passed()
     every = (task for lesson in tasks.lessons() for task in lesson.tasks)
     task = next((task for task in every if task.name not in passed), None)
     if task is None:
         print("Every task is done.")
         return 0
     print(f"{task.lesson}  {task.name}: {task.title} ({task.minutes} min)")
-    path = places.notebook(places.workspace() / "exercises", task.lesson)
+    folder = exercises_in(asked.work) if asked.work else places.workspace() / "exercises"
+    path = notebooks.of_lesson(folder, task.lesson)
     print(f"open {path}" if path else "`course lab` lays the notebook it is in")
     return 0
 
 
 def hint(asked: argparse.Namespace) -> int:
     """Show the next hint."""
-    print(_stored().next_hint(task_named(asked.what)))
+    print(_stored(asked.work).next_hint(task_named(asked.what)))
     return 0
 
 
@@ -70,7 +75,11 @@ def solution(asked: argparse.Namespace) -> int:
     path = places.notebook(places.root() / "solutions", task.lesson)
     if path is None:
         raise Refused(f"The solution of lesson {task.lesson} is not here.")
-    if task.name not in _stored().passed() and not asked.yes and not _confirmed(task.name):
+    if (
+        task.name not in _stored(asked.work).passed()
+        and not asked.yes
+        and not _confirmed(task.name)
+    ):
         return 1
     code = notebooks.read(path).only(task.name)
     print(re.sub(r"(?m)^[ \t]*### (BEGIN|END) SOLUTION[ \t]*\n?", "", code).strip())
@@ -93,17 +102,44 @@ def show_progress(asked: argparse.Namespace) -> int:
 
 
 def grade_folder(asked: argparse.Namespace) -> int:
-    """Grade a class and write grades.csv and grades.json."""
+    """Grade a class and write grades.csv, grades.json and grades.html."""
     if not asked.folder.is_dir():
         raise Refused(f"There is no folder {asked.folder}.")
-    grades = classroom.grade_class(
-        asked.folder, asked.at_once, lambda line: print(line, flush=True)
-    )
-    if not grades:
+    out = (asked.out or asked.folder).resolve()
+    folders = [each for each in classroom.submissions(asked.folder) if each.resolve() != out]
+    if not folders:
         raise Refused(f"{asked.folder} holds no folder of notebooks, one for each submission.")
-    table, data = classroom.write(grades, asked.out or asked.folder)
-    print(f"written: {table} and {data}")
+    _make_writable(out)
+    for path in sorted(asked.folder.glob("*.ipynb")):
+        print(f"{path.name} lies in no folder of its own and is not graded")
+    grades: list[classroom.Grade] = []
+    try:
+        for rows in classroom.grade_class(folders, asked.at_once):
+            grades += rows
+            passed = sum(row.passed for row in rows)
+            print(f"{rows[0].submission}  {passed} of {len(rows)} tasks passed", flush=True)
+    finally:  # also when it is interrupted: what is finished is kept
+        if grades:
+            _write_grades(grades, out)
     return 0
+
+
+def _make_writable(folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    if not os.access(folder, os.W_OK):
+        raise Refused(f"{folder} cannot be written. Name a folder for the tables with --out DIR.")
+
+
+def _write_grades(grades: list[classroom.Grade], out: Path) -> None:
+    grades.sort(key=lambda grade: grade.submission)  # stable: tasks stay in reading order
+    texts = {
+        "grades.csv": classroom.as_csv(grades),
+        "grades.json": classroom.as_json(grades),
+        "grades.html": class_page.page(grades),
+    }
+    for name, text in texts.items():
+        classroom.write(out / name, text)
+    print(f"written: {', '.join(texts)} in {out}")
 
 
 def examine(asked: argparse.Namespace) -> int:
@@ -114,5 +150,8 @@ def examine(asked: argparse.Namespace) -> int:
     return 1 if any(each.state == "problem" for each in findings) else 0
 
 
-def _stored() -> Progress:
-    return Progress(places.workspace())
+def _stored(work: Path | None) -> Progress:
+    """The progress in the workspace, or in the one that `work` is part of."""
+    if work is None:
+        return Progress(places.workspace())
+    return Progress(workspace.home_of(exercises_in(work).resolve()))

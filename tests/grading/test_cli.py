@@ -1,7 +1,5 @@
 """The course command: its exit statuses and what it prints."""
 
-import csv
-import json
 import os
 import shutil
 import subprocess
@@ -141,34 +139,95 @@ def test_from_laying_to_the_next_task(capsys: pytest.CaptureFixture[str]):
     assert main(["check"]) == 1
 
 
-def test_one_bad_submission_stops_nobody(sample: Path, tmp_path: Path):
-    folder = tmp_path / "class"
-    for name in ("ada", "grace", "=linus", "empty"):
-        (folder / name).mkdir(parents=True)
-    shutil.copy(sample / "solutions/9.1-sample.ipynb", folder / "ada")
-    text = (sample / "solutions/9.1-sample.ipynb").read_text()
-    (folder / "grace/9.1-sample.ipynb").write_text(text[:500])
-    crash = text.replace("return number * 2", "import os; os._exit(0)")
-    (folder / "=linus/9.1-sample.ipynb").write_text(crash)
-    (folder / "a loose file").write_text("")
-    assert main(["grade", str(folder)]) == 0
-    rows = json.loads((folder / "grades.json").read_text())
-    passed = {(row["submission"], row["task"]): row["passed"] for row in rows}
-    assert len(rows) == 8
-    assert [key for key, value in passed.items() if value] == [
-        ("=linus", "answer_later"),
-        ("ada", "double"),
-        ("ada", "answer_later"),
-    ]
-    with (folder / "grades.csv").open() as file:
-        assert {row["submission"] for row in csv.DictReader(file)} == {
-            *("'=linus", "ada", "grace", "empty")
-        }
+def test_a_notebook_that_is_missing_among_others_fails(
+    sample: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+):
+    copy = tmp_path / "course"
+    shutil.copytree(sample, copy)
+    monkeypatch.setenv("COURSE_ROOT", str(copy))
+    other = (copy / "tests/exercises/9.1.toml").read_text().replace("9.1", "9.2")
+    other = other.replace('"double"', '"treble"').replace('"answer_later"', '"answer_sooner"')
+    (copy / "tests/exercises/9.2.toml").write_text(other)
+    assert main(["check", "--work", str(copy / "solutions")]) == 1
+    out = capsys.readouterr().out
+    assert "9.1  double  passed" in out and "9.2  treble  failed (missing)" in out
+    assert "No notebook of 9.2 is in" in out and "9.2-topic.ipynb" not in out
+    assert main(["check", "treble", "--work", str(copy / "solutions")]) == 2
+    assert "as in 9.2-topic.ipynb" in capsys.readouterr().err
+
+
+def test_a_renamed_notebook_is_graded(sample: Path, tmp_path: Path):
+    folder, path = work(sample, tmp_path)
+    path.rename(folder / "my answers.ipynb")
+    assert main(["check", "--work", str(folder)]) == 0
+
+
+def test_a_workspace_that_cannot_be_written_is_graded_all_the_same(
+    sample: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    assert main(["lab", "--lay-only"]) == 0
+    shutil.copy(sample / "solutions/9.1-sample.ipynb", places.workspace() / "exercises")
+    (places.workspace() / ".progress.json.lock").mkdir()
+    assert main(["check"]) == 0
+    assert "2 of 2 tasks passed" in capsys.readouterr().out
+
+
+def test_a_lesson_in_place_of_a_task_is_answered_with_its_tasks(
+    capsys: pytest.CaptureFixture[str],
+):
+    assert main(["hint", "9.1"]) == 2
+    assert (
+        "9.1 is a lesson; name one of its tasks: double, answer_later." in capsys.readouterr().err
+    )
+
+
+def test_another_workspace_has_progress_and_hints_of_its_own(
+    sample: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+):
+    other = tmp_path / "other"
+    monkeypatch.setenv("COURSE_WORKSPACE", str(other))
+    assert main(["lab", "--lay-only"]) == 0
+    shutil.copy(sample / "solutions/9.1-sample.ipynb", other / "exercises")
+    assert main(["check", "double"]) == 0
+    monkeypatch.setenv("COURSE_WORKSPACE", str(tmp_path / "workspace"))
+    capsys.readouterr()
+    assert main(["next", "--work", str(other)]) == 0
+    said = capsys.readouterr().out
+    assert "answer_later" in said and str(other / "exercises/9.1-sample.ipynb") in said
+    assert main(["solution", "double", "--work", str(other / "exercises")]) == 0
+    assert main(["hint", "double", "--work", str(other)]) == 0
+    assert main(["hint", "double", "--work", str(other / "exercises")]) == 0
+    assert "Hint 2 of 3" in capsys.readouterr().out
+    assert main(["hint", "double"]) == 0
+    assert "Hint 1 of 3" in capsys.readouterr().out
+    assert main(["hint", "double", "--work", str(tmp_path / "nowhere")]) == 2
+
+
+def test_a_terminal_that_knows_few_letters_is_no_reason_to_stop(sample: Path):
+    command = [sys.executable, "-m", "course_lib.grading.cli", "check", "--work"]
+    ascii_only = os.environ | {"PYTHONIOENCODING": "ascii"}
+    done = subprocess.run([*command, "caf\u00e9"], capture_output=True, env=ascii_only, timeout=60)
+    assert (done.returncode, b"There is no folder caf?." in done.stderr) == (2, True)
 
 
 def test_the_doctor_says_what_to_do(capsys: pytest.CaptureFixture[str]):
     assert main(["doctor"]) == 1, "the sample course has no lock"
     assert "take the whole repository" in capsys.readouterr().out
+
+
+def test_the_doctor_sees_that_no_workspace_can_be_laid(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    (tmp_path / "in_the_way").write_text("")
+    monkeypatch.setenv("COURSE_WORKSPACE", str(tmp_path / "in_the_way" / "workspace"))
+    assert main(["doctor"]) == 1
+    assert f"none can be laid in {tmp_path}/in_the_way: make it" in capsys.readouterr().out
 
 
 def test_damaged_tasks_are_told(sample: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
