@@ -74,8 +74,12 @@ async def within(
                 variable.reset(restore)
             yield item
     finally:
-        if hasattr(items, "aclose"):
-            await items.aclose()
+        restore = variable.set(value)
+        try:
+            if hasattr(items, "aclose"):
+                await items.aclose()
+        finally:
+            variable.reset(restore)
 
 
 def remaining_seconds() -> float | None:

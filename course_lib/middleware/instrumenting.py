@@ -7,14 +7,17 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from course_lib.endpoint import Endpoint, Middleware
+from course_lib.endpoint import Endpoint, Middleware, until_over
 from course_lib.errors import outcome
 
 Observe = Callable[[str, str, float], None]
 
 
 def instrumenting(observe: Observe, *, operation: str) -> Middleware:
-    """Call `observe(operation, outcome, seconds)` once for each call that ends, however it ends."""
+    """Call `observe(operation, outcome, seconds)` once for each call that ends, however it ends.
+
+    The call of a stream ends with the stream.
+    """
 
     def wrap(inner: Endpoint) -> Endpoint:
         async def endpoint(request: Any) -> Any:
@@ -25,6 +28,10 @@ def instrumenting(observe: Observe, *, operation: str) -> Middleware:
             except BaseException as error:
                 observe(operation, outcome(error), clock() - started)
                 raise
+            if hasattr(response, "__anext__"):
+                return until_over(
+                    response, lambda error: observe(operation, outcome(error), clock() - started)
+                )
             observe(operation, "ok", clock() - started)
             return response
 

@@ -9,15 +9,23 @@ from collections.abc import Callable
 from typing import Any
 
 from course_lib.context import caller, within
-from course_lib.endpoint import Endpoint, Middleware
+from course_lib.endpoint import Endpoint, Middleware, until_over
 from course_lib.errors import Failure, outcome
 
 
 def logging(log: Callable[..., None], *, operation: str) -> Middleware:
     """Log the event `call` with operation, outcome, seconds and caller; an error adds its message.
 
-    An answer is logged at level info, a failure at warning, a bug at error.
+    An answer is logged at level info, a failure at warning, a bug at error. The call of a stream
+    ends with the stream.
     """
+
+    def over(seconds: float, who: str | None, error: BaseException | None) -> None:
+        fields = {"operation": operation, "outcome": outcome(error), "seconds": round(seconds, 6)}
+        if error is None:
+            log("call", **fields, caller=who)
+        else:
+            log("call", level=_level(error), **fields, caller=who, error=str(error))
 
     def wrap(inner: Endpoint) -> Endpoint:
         async def endpoint(request: Any) -> Any:
@@ -27,26 +35,14 @@ def logging(log: Callable[..., None], *, operation: str) -> Middleware:
             try:
                 response = await inner(request)
             except BaseException as error:
-                log(
-                    "call",
-                    level=_level(error),
-                    operation=operation,
-                    outcome=outcome(error),
-                    seconds=round(clock() - started, 6),
-                    caller=caller.get(),
-                    error=str(error),
-                )
+                over(clock() - started, caller.get(), error)
                 raise
             else:
-                log(
-                    "call",
-                    operation=operation,
-                    outcome="ok",
-                    seconds=round(clock() - started, 6),
-                    caller=caller.get(),
-                )
+                who = caller.get()
                 if hasattr(response, "__anext__"):
-                    return within(caller, caller.get(), response)
+                    items = within(caller, who, response)
+                    return until_over(items, lambda error: over(clock() - started, who, error))
+                over(clock() - started, who, None)
                 return response
             finally:
                 caller.reset(restore)

@@ -4,11 +4,11 @@ Without `spans` it only names them and hands the names on, so that logs and tran
 With `spans` (`telemetry.traces.Spans`) each call also becomes a span that is recorded.
 """
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from course_lib.context import TraceContext, new_span_id, new_trace, trace, within
-from course_lib.endpoint import Endpoint, Middleware
+from course_lib.endpoint import Endpoint, Middleware, until_over
 from course_lib.errors import outcome
 
 
@@ -71,7 +71,8 @@ def tracing(
                 raise
             else:
                 if hasattr(response, "__anext__"):
-                    return _to_its_end(within(trace, span.context, response), span)
+                    items = within(trace, span.context, response)
+                    return until_over(items, lambda error: span.end(outcome(error), error))
                 span.end("ok")
                 return response
             finally:
@@ -80,18 +81,6 @@ def tracing(
         return endpoint
 
     return wrap
-
-
-async def _to_its_end(items: AsyncIterator[Any], span: Span) -> AsyncIterator[Any]:
-    """A stream whose span ends with its last item."""
-    try:
-        async for item in items:
-            yield item
-    except BaseException as error:
-        span.end(outcome(error), error)
-        raise
-    else:
-        span.end("ok")
 
 
 def _naming(inner: Endpoint) -> Endpoint:

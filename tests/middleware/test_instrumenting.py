@@ -1,6 +1,7 @@
 """Instrumenting: every call counted and timed once."""
 
 import asyncio
+from collections.abc import AsyncIterator
 
 import pytest
 
@@ -34,4 +35,32 @@ async def test_each_way_to_end_is_observed_once_with_its_seconds():
         ("wait", "NotFound", 3.0),
         ("wait", "Internal", 1.5),
         ("wait", "Cancelled", 0.25),
+    ]
+
+
+async def test_a_stream_is_observed_when_it_is_over_and_not_before():
+    async def counts_to(number: int) -> AsyncIterator[int]:
+        async def steps() -> AsyncIterator[int]:
+            for step in range(number):
+                await asyncio.sleep(1)
+                yield step
+            if number == 3:
+                raise NotFound("no more")
+
+        return steps()
+
+    observed: list[tuple[str, str, float]] = []
+    endpoint = instrumenting(lambda *call: observed.append(call), operation="count")(counts_to)
+    stream = await endpoint(2)
+    assert not observed
+    assert [step async for step in stream] == [0, 1]
+    with pytest.raises(NotFound):
+        _ = [step async for step in await endpoint(3)]
+    left = await endpoint(5)
+    await anext(left)
+    await left.aclose()
+    assert observed == [
+        ("count", "ok", 2.0),
+        ("count", "NotFound", 3.0),
+        ("count", "Cancelled", 1.0),
     ]

@@ -1,6 +1,7 @@
 """Logging: one event a call, whatever happens to the call."""
 
 import asyncio
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -72,3 +73,27 @@ async def test_the_caller_found_out_further_in_is_logged_and_does_not_linger():
     await endpoint("ada")
     assert events[0]["caller"] == "ada"
     assert caller.get() is None
+
+
+async def test_a_stream_is_logged_when_it_is_over_with_its_caller_and_what_broke_it():
+    events = Events()
+
+    async def breaks(request: str) -> AsyncIterator[str]:
+        async def steps() -> AsyncIterator[str]:
+            yield "first"
+            await asyncio.sleep(2)
+            raise Overloaded("too much")
+
+        caller.set(request)
+        return steps()
+
+    stream = await logging(events.log, operation="watch")(breaks)("ada")
+    assert await anext(stream) == "first" and not events
+    with pytest.raises(Overloaded):
+        await anext(stream)
+    assert events == [
+        {
+            **{"event": "call", "level": "warning", "operation": "watch", "outcome": "Overloaded"},
+            **{"seconds": 2.0, "caller": "ada", "error": "too much"},
+        }
+    ]
