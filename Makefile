@@ -17,6 +17,11 @@ lock: .venv/.course-ready       ## resolve pyproject.toml into the two locks
 bench: .venv/.tests-ready       ## measure, as ratios against named peers
 	@.venv/bin/python -m tests.bench
 
+# A .venv that moved with its folder, or whose Python is gone, is made anew.
+ifneq ($(shell sh binder/setup.sh fits),fits)
+.PHONY: .venv/.course-ready
+endif
+
 .venv/.course-ready: pyproject.toml binder/requirements.txt
 	@sh binder/setup.sh
 

@@ -1,16 +1,28 @@
 #!/bin/sh
-# Builds .venv from the locks: `binder/setup.sh` for the course, `binder/setup.sh tests` for its tests.
+# Builds .venv from the locks: `binder/setup.sh` for the course, `binder/setup.sh tests` for its tests;
+# `binder/setup.sh fits` builds nothing and says "fits" if .venv can be used as it is.
 # It is called by make; each failure says what to do.
 set -u
 cd "$(dirname "$0")/.." || exit 1
 what=${1:-course}
 
 stop() {
-    printf '\n%s\n' "$@" >&2
+    { echo; printf '%s\n' "$@"; } >&2
     exit 1
 }
 
 usable() { "$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; }
+
+# The Python may have been removed, or the folder moved: the scripts in .venv name where it was made.
+fits() {
+    usable .venv/bin/python || return 1
+    case "$(cat .venv/pyvenv.cfg .venv/bin/activate 2>/dev/null)" in *"$(pwd -P)/.venv"*) ;; *) return 1 ;; esac
+}
+
+if [ "$what" = fits ]; then
+    fits && echo fits
+    exit
+fi
 
 [ -w . ] || stop "This folder is read-only: $(pwd)" \
     "Copy or clone the course to a place you may write to, for example your home folder."
@@ -30,13 +42,14 @@ echo $$ >"$lock/pid"
 trap 'rm -rf "$lock"' EXIT
 trap 'exit 130' INT TERM
 
-# An unfinished or broken .venv (a Python that was removed, a folder that moved) is built anew.
-if ! usable .venv/bin/python; then
+if ! fits; then
+    [ -z "${PYTHON:-}" ] || usable "$PYTHON" ||
+        echo "PYTHON=$PYTHON is no Python 3.11 or later that runs; looking for another one ..." >&2
     found=
-    for candidate in ${PYTHON:-} python3 python3.14 python3.13 python3.12 python3.11; do
+    for candidate in "${PYTHON:-python3}" python3 python3.14 python3.13 python3.12 python3.11; do
         if usable "$candidate"; then found=$candidate; break; fi
     done
-    [ -n "$found" ] || stop "The course needs Python 3.11 or later; found: $(python3 --version 2>&1 || echo none)." \
+    [ -n "$found" ] || stop "The course needs Python 3.11 or later; found: $(python3 --version 2>/dev/null || echo none)." \
         "Debian, Ubuntu: sudo apt install python3 python3-venv    macOS: brew install python" \
         "If it is installed under another name: make lab PYTHON=/path/to/python3"
     "$found" -c 'import ensurepip, venv' 2>/dev/null || stop "$found cannot make virtual environments." \

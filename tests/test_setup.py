@@ -145,6 +145,46 @@ def test_an_old_python_is_told_what_to_install(clone):
     assert not (clone / ".venv.lock").exists()
 
 
+def test_a_python_that_was_named_and_does_not_serve_is_told(clone):
+    fake_python(clone, 'case "$2" in *ensurepip*) exit 1;; *) exit 0;; esac')
+    done = set_up(clone, PYTHON="/no/such python")
+    assert "PYTHON=/no/such python is no Python 3.11" in done.stderr
+    assert "python3 cannot make virtual environments" in done.stderr, "another one was found"
+
+
+def test_without_any_python_nothing_but_words_is_shown(clone):
+    done = set_up(clone)
+    assert "needs Python 3.11 or later; found: none." in done.stderr
+    assert "not found" not in done.stderr
+
+
+def fits(clone: Path) -> str:
+    command = ["sh", str(clone / "binder/setup.sh"), "fits"]
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+
+
+def test_an_environment_fits_until_its_folder_moves_or_its_python_goes(clone):
+    assert fits(clone) == ""
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", ".venv"], cwd=clone, check=True)
+    assert fits(clone) == "fits"
+    moved = clone.rename(clone.with_name("another course"))
+    assert fits(moved) == ""
+    back = moved.rename(clone)
+    (back / ".venv/bin/python").unlink()
+    assert fits(back) == ""
+
+
+def test_make_builds_anew_what_no_longer_fits(clone, tmp_path):
+    shutil.copy(ROOT / "Makefile", clone)
+    (clone / "pyproject.toml").touch()
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", ".venv"], cwd=clone, check=True)
+    (clone / ".venv/.course-ready").touch()
+    command = ["make", "--dry-run", "setup"]
+    assert "setup.sh" not in subprocess.check_output(command, cwd=clone, text=True)
+    moved = clone.rename(tmp_path / "another course")
+    assert "sh binder/setup.sh" in subprocess.check_output(command, cwd=moved, text=True)
+
+
 def test_a_python_without_venv_is_told_which_package_is_missing(clone):
     fake_python(clone, 'case "$2" in *ensurepip*) exit 1;; *) exit 0;; esac')
     done = set_up(clone)
@@ -157,6 +197,7 @@ def test_without_a_network_the_set_up_says_so_and_can_go_on_later(clone):
     bin_.mkdir(parents=True)
     (bin_ / "python").write_text('#!/bin/sh\ncase "$*" in *install*) exit 1;; *) exit 0;; esac\n')
     (bin_ / "python").chmod(0o755)
+    (clone / ".venv/pyvenv.cfg").write_text(f"command = python3 -m venv --clear {clone}/.venv")
     done = set_up(clone)
     assert done.returncode == 1
     assert "Without a network the set-up cannot finish" in done.stderr
