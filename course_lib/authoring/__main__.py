@@ -13,6 +13,8 @@ from course_lib.authoring.skeleton import skeleton
 
 
 def _new(path: Path) -> str:
+    if path.suffix != ".ipynb":
+        raise ValueError("a notebook's name ends with .ipynb")
     if path.exists():
         raise FileExistsError(f"{path} is there already; choose another name or delete it")
     write(skeleton(path), path)
@@ -30,6 +32,8 @@ def _normalise(path: Path) -> str:
 
 
 def _generate(path: Path) -> str:
+    if path.resolve().parent.name != "solutions":
+        raise ValueError("an exercise is made from a notebook in solutions/")
     target = exercise_path(path)
     write(generate(read(path), path.stem), target)
     return f"{target}: generated"

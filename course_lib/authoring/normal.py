@@ -20,8 +20,15 @@ _WIDGET = "application/vnd.jupyter.widget-view+json"
 
 
 def read(path: Path) -> nbformat.NotebookNode:
-    """The notebook at `path`, version 4."""
-    return nbformat.read(path, as_version=4)
+    """The notebook at `path`, version 4; raises OSError, or ValueError when it is none."""
+    try:
+        book = nbformat.read(path, as_version=4)
+        nbformat.validate(book)
+    except OSError:
+        raise
+    except Exception as error:  # nbformat takes a number for a notebook, and then falls over it
+        raise ValueError(f"it is not a readable notebook: {error}") from error
+    return book
 
 
 def write(book: nbformat.NotebookNode, path: Path) -> None:

@@ -121,6 +121,34 @@ def test_two_stretches_in_one_cell_become_two_stubs_and_a_lone_mark_is_an_error(
         stub("### BEGIN SOLUTION\nx = 1\n")
 
 
+BROKEN = ['{"cells": [', "null", "[]", '{"cells": 5, "metadata": {}, "nbformat": 4}', "\udcff"]
+
+
+@pytest.mark.parametrize("verb", ["execute", "normalise", "generate", "check"])
+@pytest.mark.parametrize("text", BROKEN)
+def test_what_is_no_notebook_is_told_and_left_alone(
+    tmp_path: Path, verb: str, text: str, capsys: pytest.CaptureFixture[str]
+):
+    path = tmp_path / "solutions" / "9.1-sample.ipynb"
+    path.parent.mkdir()
+    path.write_text(text, errors="surrogateescape")
+    assert main([verb, str(path)]) == 1
+    told = capsys.readouterr()
+    assert f"{path}: it is not a readable notebook" in told.out + told.err
+    assert path.read_text(errors="surrogateescape") == text
+
+
+def test_an_exercise_is_made_from_a_solution_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    lesson = tmp_path / "notebooks" / "9.1-sample.ipynb"
+    assert main(["new", str(lesson)]) == 0
+    assert main(["generate", str(lesson)]) == 1
+    assert "in solutions/" in capsys.readouterr().err
+    assert not (tmp_path / "exercises").exists()
+    assert main(["new", str(tmp_path / "9.1-sample.txt")]) == 1
+
+
 @pytest.mark.leaves("nbclient's loop and its sockets live as long as the process")
 def test_a_notebook_is_executed_in_place_and_a_failing_cell_named(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
