@@ -73,6 +73,8 @@ def jwt_bearer(
                 token, key, list(algorithms), options, audience=audience, issuer=issuer
             )
             times = float(claims.get("nbf", 0)), float(claims["exp"])
+            if not claims["sub"]:
+                raise ValueError("its `sub` names nobody")
         except (
             jwt.InvalidTokenError,
             TypeError,
@@ -122,6 +124,8 @@ def _digest(password: bytes) -> bytes:
 
 
 def _check_key(key: str | bytes, algorithms: Sequence[str]) -> None:
+    if isinstance(algorithms, str):
+        raise ValueError(f"algorithms: expected a list such as [{algorithms!r}], not a text")
     for family in (_SHARED_SECRET, _KEY_PAIR):
         if algorithms and all(name.startswith(family) for name in algorithms):
             break

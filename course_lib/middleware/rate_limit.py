@@ -6,6 +6,7 @@ the background: the bucket counts up what has dripped in when somebody looks. It
 """
 
 import asyncio
+import math
 from typing import Any
 
 from course_lib.context import remaining_seconds
@@ -19,8 +20,8 @@ class TokenBucket:
     """Tokens at `rate_per_second`, at most `burst` saved up, by the clock of the running loop."""
 
     def __init__(self, rate_per_second: float, burst: int) -> None:
-        if rate_per_second <= 0 or burst < 1:
-            raise ValueError("rate_per_second must be above 0 and burst at least 1")
+        if not (0 < rate_per_second < math.inf and burst >= 1):
+            raise ValueError("rate_per_second must be a number above 0 and burst at least 1")
         self.rate_per_second = rate_per_second
         self.burst = burst
         self._tokens = float(burst)

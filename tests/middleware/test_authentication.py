@@ -139,6 +139,7 @@ async def test_a_token_signed_with_the_key_lets_its_subject_in():
         token(algorithm="HS512", key=KEY * 2),
         token(exp=None),
         token(sub=None),
+        token(sub=""),
         token(exp="soon"),
         token(exp=True, sub=""),
         token(nbf="later"),
@@ -172,6 +173,11 @@ def test_a_public_key_cannot_be_set_up_as_a_secret():
 def test_a_list_with_none_or_with_two_families_cannot_be_set_up(algorithms):
     with pytest.raises(ValueError, match="one family"):
         jwt_bearer(KEY, algorithms)
+
+
+def test_one_algorithm_as_a_text_is_told_how_to_be_written():
+    with pytest.raises(ValueError, match=r"expected a list such as \['HS256'\]"):
+        jwt_bearer(KEY, "HS256")
 
 
 def test_a_key_that_is_too_short_cannot_be_set_up():

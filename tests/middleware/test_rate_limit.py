@@ -139,7 +139,7 @@ def test_a_bucket_made_once_serves_one_loop_after_another():
     assert virtual_time.run(three_calls()) == [1.0, 2.0, 3.0]
 
 
-@pytest.mark.parametrize(("rate", "burst"), [(0, 1), (-1, 1), (1, 0)])
+@pytest.mark.parametrize(("rate", "burst"), [(0, 1), (-1, 1), (1, 0), (float("nan"), 1)])
 def test_a_bucket_that_lets_nothing_through_cannot_be_made(rate, burst):
     with pytest.raises(ValueError, match="rate_per_second"):
         TokenBucket(rate, burst)
