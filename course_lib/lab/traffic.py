@@ -1,7 +1,8 @@
 """Steady traffic that runs beside the learner, with what came of it over the last seconds.
 
 Requests leave at random instants at `rate` a second whether or not the earlier ones have come
-back (open loop), by the clock: what came due while a picture was drawn is sent after it.
+back (open loop), by the clock: what came due while a picture was drawn is sent during the next
+frame, spread over it.
 It is really sent: what is counted was answered by the instances themselves.
 """
 
@@ -76,12 +77,15 @@ class Traffic:
         if not self._marks:
             self._marked_at = self._sent_until = clock()
             self._mark()
-        due = max(self._sent_until, clock() - _MOST_LATE_SECONDS) + self._gap()
-        self._sent_until = clock() + self.frame_seconds
+        now = clock()
+        late = min(max(0.0, now - self._sent_until), _MOST_LATE_SECONDS)
+        faster = (self.frame_seconds + late) / self.frame_seconds  # spread, and not sent in a burst
+        self._sent_until = now + self.frame_seconds
+        due = now + self._gap() / faster
         while due < self._sent_until:
             await asyncio.sleep(max(0.0, due - clock()))
             self._send()
-            due += self._gap()
+            due += self._gap() / faster
         await asyncio.sleep(max(0.0, self._sent_until - clock()))
         self._mark()
         self.samples.append(self._sample())
