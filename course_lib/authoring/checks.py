@@ -152,6 +152,9 @@ def _solution(book: nbformat.NotebookNode) -> Iterator[str]:
     for cell in tasks:
         if BEGIN not in cell.source or END not in cell.source:
             yield f"{cell.source.splitlines()[0]} has nothing between {BEGIN} and {END}"
+        cards = [output.get("data", {}).get("text/plain", "") for output in cell.outputs]
+        if not any(card.partition("\n")[0].endswith(": passed") for card in cards):
+            yield f"{cell.source.splitlines()[0]} is not passed by its own solution"
 
 
 def _exercise(book: nbformat.NotebookNode, path: Path) -> Iterator[str]:

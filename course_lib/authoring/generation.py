@@ -12,6 +12,7 @@ BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
 _SOLUTION = re.compile(
     rf"^(?P<indent>[ \t]*){BEGIN}[^\n]*\n.*?^[ \t]*{END}[^\n]*$", re.MULTILINE | re.DOTALL
 )
+_MARK = re.compile(r"#[ \t]*(BEGIN|END)[ _]SOLUTION", re.IGNORECASE)
 
 
 def generate(solution: nbformat.NotebookNode, stem: str) -> nbformat.NotebookNode:
@@ -28,9 +29,12 @@ def generate(solution: nbformat.NotebookNode, stem: str) -> nbformat.NotebookNod
 def stub(source: str) -> str:
     """Replace each marked stretch by one line that raises NotImplementedError."""
     text = _SOLUTION.sub(r'\g<indent>raise NotImplementedError("your turn")', source)
-    if BEGIN in text or END in text:
+    if _MARK.search(text):  # a mark that is nearly right would give the answer away
         first = source.strip().split("\n")[0]
-        raise ValueError(f"the cell {first!r} has a BEGIN SOLUTION without an END, or the reverse")
+        raise ValueError(
+            f"the cell {first!r} has a BEGIN SOLUTION without an END, or the reverse; "
+            f"each stands on a line of its own: {BEGIN}, {END}"
+        )
     return text
 
 

@@ -121,6 +121,32 @@ def test_two_stretches_in_one_cell_become_two_stubs_and_a_lone_mark_is_an_error(
         stub("### BEGIN SOLUTION\nx = 1\n")
 
 
+@pytest.mark.parametrize(
+    "begin", ["###BEGIN SOLUTION", "### begin solution", "x = 0  # BEGIN SOLUTION"]
+)
+def test_a_mark_that_is_nearly_right_gives_no_answer_away(begin: str):
+    with pytest.raises(ValueError, match="on a line of its own"):
+        stub(f"{begin}\nx = 1\n{begin.replace('BEGIN', 'END').replace('begin', 'end')}\n")
+
+
+@pytest.mark.parametrize(
+    ("card", "message"),
+    [
+        ("Double: passed\n  [passed] Three.", None),
+        ("Double: failed\n  [passed] Three.", "not passed by its own solution"),
+        ("double: cannot be graded", "not passed by its own solution"),
+    ],
+)
+def test_a_solution_passes_its_own_task(tmp_path: Path, card: str, message: str | None):
+    path = tmp_path / "solutions" / "9.1-sample.ipynb"
+    source = "%%task double\n### BEGIN SOLUTION\nx = 1\n### END SOLUTION"
+    shown = new_output("execute_result", {"text/plain": card}, execution_count=1)
+    cell = new_code_cell(source, execution_count=1, outputs=[shown])
+    write(normalise(new_notebook(cells=[cell]), path.stem), path)
+    found = problems(path)
+    assert found == [] if message is None else message in found[0]
+
+
 BROKEN = ['{"cells": [', "null", "[]", '{"cells": 5, "metadata": {}, "nbformat": 4}', "\udcff"]
 
 
