@@ -117,7 +117,9 @@ class Mail:
         await asyncio.sleep(10)
         alive = not self.worker.done()
         self.worker.cancel()
-        await asyncio.gather(self.worker, return_exceptions=True)
+        (ended_by,) = await asyncio.gather(self.worker, return_exceptions=True)
+        if isinstance(ended_by, Exception) and str(ended_by) != "broken":
+            raise ended_by  # what ended the worker, with its line, and not what came of that
         return alive
 
 

@@ -5,7 +5,7 @@ price that is not in the cache; every hundredth cannot be shown.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -15,13 +15,15 @@ import grpc
 from course_lib import context
 from course_lib.endpoint import Endpoint, Middleware, chain
 from course_lib.errors import Unavailable
+from course_lib.lab import virtual_time
 from course_lib.lab.fleet import FleetInstance, GrpcInstance
 from course_lib.lab.launch import run_on_lab
 from course_lib.middleware.tracing import tracing
 from course_lib.shop.endpoints import UserClient, UserEndpoints, user_endpoints
 from course_lib.shop.users import GetUser, User, with_demo_users
 from course_lib.shop.users_grpc import add_users, grpc_user_client
-from course_lib.telemetry.traces import Spans
+from course_lib.stand_ins import OtlpCollector, TailSampling
+from course_lib.telemetry.traces import Spans, in_process
 from course_lib.transport.http_client import http_client
 from course_lib.transport.http_server import Route, http_app
 from course_lib.transport.memory import memory_client, memory_server
@@ -161,6 +163,26 @@ async def _warehouse(sku: str) -> int:
 async def _price(warehouse: Endpoint, sku: str) -> int:
     await asyncio.sleep(CACHE_SECONDS)
     return await warehouse(sku) if sku == "teapot" else 350
+
+
+def traced_orders(
+    order_ids: Iterable[int], *, tail: TailSampling | None = None, **options: Any
+) -> OtlpCollector:
+    """Show the orders, all at once and in virtual time; what the collector has of them then.
+
+    `tail` is the collector's own sampler, `options` are those of `Parts`.
+    """
+
+    async def run() -> OtlpCollector:
+        collector = OtlpCollector(tail=tail)
+        reporter = in_process(collector, batch_spans=100)
+        shop = Parts(reporter, **options).in_memory()
+        await asyncio.gather(*map(shop, map(ShowOrder, order_ids)), return_exceptions=True)
+        reporter.flush()
+        await asyncio.sleep(60)  # the tail sampler has decided by then
+        return collector
+
+    return virtual_time.run(run)
 
 
 def on_servers(

@@ -15,10 +15,11 @@ from course_lib.lab.scenes.traced_shop import (
     in_turn,
     on_servers,
     skus,
+    traced_orders,
     tutorial_reporter,
 )
 from course_lib.shop.users import GetUser
-from course_lib.stand_ins import OtlpCollector
+from course_lib.stand_ins import OtlpCollector, TailSampling
 from course_lib.telemetry.traces import in_process, to_collector
 from course_lib.transport.http_client import close_connections
 
@@ -58,6 +59,7 @@ async def test_every_fiftieth_order_asks_the_warehouse():
     (trace,) = (await traced(57)).traces()
     own = own_seconds(trace)
     assert next(iter(own.items())) == ("orders: ask warehouse", pytest.approx(0.3))
+    assert own["orders: cache get (3)"] == pytest.approx(0.06)
     assert sum(own.values()) == pytest.approx(trace.seconds)
 
 
@@ -107,3 +109,17 @@ async def test_a_trace_is_drawn_in_milliseconds_since_it_began():
     (trace,) = (await traced(1)).traces()
     said = draw(trace, title="One order").text
     assert "users: get_user (depth 4): from 64, 30 ms." in said
+
+
+async def test_what_a_slow_clock_puts_before_the_request_is_drawn_before_it():
+    (trace,) = (await traced(1, clock_off={"orders": -0.06})).traces()
+    said = draw(trace, title="One order").text
+    assert "shop: GET /orders (depth 0): from 0, 98 ms." in said
+    assert "orders: show_order (depth 2): from -58, 94 ms." in said
+
+
+def test_many_orders_are_shown_at_once_and_a_tail_sampler_has_decided():
+    tail = TailSampling(keep=lambda trace: trace.failed, wait_seconds=10)
+    collector = traced_orders(range(100), tail=tail)
+    assert (collector.received_spans, collector.kept_spans) == (802, 8)
+    assert [trace.failed for trace in collector.traces()] == [True]
