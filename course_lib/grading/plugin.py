@@ -57,6 +57,7 @@ class Grading:
         self.task, self.names, self.send, self.tampered = task, names, send, tampered
 
     def pytest_configure(self, config: pytest.Config) -> None:
+        config.option.tbstyle = "no"  # pytest's own words would take as long as the checks
         config.addinivalue_line("markers", "task(name): the task this check belongs to")
         config.addinivalue_line("markers", "real_time: run on an ordinary event loop")
 
