@@ -59,6 +59,8 @@ def _grade_all(
         for task in wanted:
             path = paths[task.lesson]
             report = _grade(path, task, sandbox)
+            if report.status == "interrupted":
+                raise KeyboardInterrupt  # whoever stops one task in a terminal means them all
             _record(report, stored)
             unbegun = path is None or report.status == "not started"
             _tell(task, report, detailed=detailed or not unbegun)
@@ -79,7 +81,7 @@ def _grade(path: Path | None, task: tasks.Task, sandbox: Sandbox) -> Report:
 
 
 def _record(report: Report, stored: Progress) -> None:
-    if report.status == "not started":
+    if report.status in ("not started", "missing"):
         return
     try:
         stored.attempted(report.task, report.passed)

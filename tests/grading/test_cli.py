@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -173,6 +174,33 @@ def test_a_workspace_that_cannot_be_written_is_graded_all_the_same(
     (places.workspace() / ".progress.json.lock").mkdir()
     assert main(["check"]) == 0
     assert "2 of 2 tasks passed" in capsys.readouterr().out
+
+
+def test_what_is_missing_counts_as_no_attempt(capsys: pytest.CaptureFixture[str]):
+    assert main(["lab", "--lay-only"]) == 0
+    mine = places.workspace() / "exercises/9.1-sample.ipynb"
+    mine.write_text(mine.read_text().replace("%%task double", "%%task dubble"))
+    assert main(["check"]) == 1
+    assert main(["progress"]) == 0
+    assert "attempts" not in capsys.readouterr().out
+
+
+def test_stopping_a_check_stops_all_of_it(sample: Path, tmp_path: Path):
+    folder, path = work(sample, tmp_path)
+    path.write_text(path.read_text().replace("await asyncio.sleep(1)", "while True: pass"))
+    command = [sys.executable, "-m", "course_lib.grading.cli", "check", "--work", str(folder)]
+    checking = subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    assert checking.stdout is not None
+    assert checking.stdout.readline() == "9.1  double  passed\n"
+    checking.send_signal(signal.SIGINT)
+    out, problem = checking.communicate(timeout=8)
+    assert (checking.returncode, out, problem) == (2, "", "stopped\n")
 
 
 def test_a_lesson_in_place_of_a_task_is_answered_with_its_tasks(
