@@ -9,16 +9,24 @@ from heapq import heapify, heappop, heappush
 from itertools import accumulate
 from math import lcm
 
+from course_lib.balancing.plain import plain_least_connections
 from course_lib.balancing.policy import Policy, once_per_set
 from course_lib.discovery.instance import Instance
 
 
-def least_connections() -> Policy:
+def least_connections(*, scan_up_to: int = 8) -> Policy:
     """Pick the instance with the fewest requests in flight for its weight (nginx's `least_conn`).
 
-    Ties go to smooth weighted round robin among the tied instances only.
+    Ties go to smooth weighted round robin among the tied instances only. Of up to `scan_up_to`
+    instances each is looked at, which is quicker there than to keep them sorted.
     """
-    loads = once_per_set(_prepare)
+
+    def prepare(instances: Sequence[Instance]) -> Callable[[], Instance]:
+        if len(instances) > scan_up_to:
+            return _prepare(instances)
+        return partial(plain_least_connections(), instances)
+
+    loads = once_per_set(prepare)
 
     def policy(instances: Sequence[Instance], key: str | None = None) -> Instance:
         return loads(instances)()

@@ -5,6 +5,7 @@ Every pick looks at every instance, which takes a hundred times as long among 1,
 """
 
 from collections.abc import Sequence
+from math import inf
 
 from course_lib.balancing.policy import Policy
 from course_lib.discovery.instance import Instance
@@ -15,10 +16,14 @@ def smooth_pick(tied: Sequence[Instance], current: dict[Instance, int]) -> Insta
 
     Among equally rich ones the first is picked.
     """
+    best, most, total = tied[0], -inf, 0
     for instance in tied:
-        current[instance] = current.get(instance, 0) + instance.weight
-    best = max(tied, key=lambda instance: current[instance])
-    current[best] -= sum(instance.weight for instance in tied)
+        weight = instance.weight
+        total += weight
+        earned = current[instance] = current.get(instance, 0) + weight
+        if earned > most:
+            best, most = instance, earned
+    current[best] -= total
     return best
 
 
@@ -37,15 +42,13 @@ def plain_least_connections() -> Policy:
     current: dict[Instance, int] = {}
 
     def policy(instances: Sequence[Instance], key: str | None = None) -> Instance:
-        least = instances[0]
-        for other in instances:
-            if other.in_flight * least.weight < least.in_flight * other.weight:
-                least = other
-        tied = [
-            other
-            for other in instances
-            if other.in_flight * least.weight == least.in_flight * other.weight
-        ]
+        least, tied = instances[0], [instances[0]]
+        for other in instances[1:]:
+            its, the_least = other.in_flight * least.weight, least.in_flight * other.weight
+            if its < the_least:
+                least, tied = other, [other]
+            elif its == the_least:
+                tied.append(other)
         return smooth_pick(tied, current) if len(tied) > 1 else least
 
     return policy

@@ -4,11 +4,12 @@ import asyncio
 import random
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from ipaddress import IPv4Address, IPv6Address
 
 import pytest
 
-from course_lib.balancing import Instance, Policy
+from course_lib.balancing import Instance, Policy, least_connections
 from course_lib.balancing.nginx import read_upstream
 from course_lib.balancing.plain import plain_least_connections, plain_weighted_round_robin
 from course_lib.lab.servers.nginx import Nginx, binary, free_addresses
@@ -28,6 +29,7 @@ WEIGHTS = [
     (1, 100),
     (9, 9, 1, 1, 9),
 ]
+kept_sorted = partial(least_connections, scan_up_to=0)  # what only larger sets would be
 compared: Counter[str] = Counter()
 
 if binary() is None:
@@ -60,8 +62,12 @@ def same_choices(what: str, ours: Sequence[str], theirs: Sequence[str]) -> None:
 
 @pytest.mark.parametrize(
     ("method", "plain"),
-    [("", plain_weighted_round_robin), ("least_conn;", plain_least_connections)],
-    ids=["weighted round robin", "least connections"],
+    [
+        ("", plain_weighted_round_robin),
+        ("least_conn;", plain_least_connections),
+        ("least_conn;", kept_sorted),
+    ],
+    ids=["weighted round robin", "least connections", "least connections, kept sorted"],
 )
 def test_one_request_after_the_other_goes_where_nginx_sends_it(
     method: str, plain: Callable[[], Policy]
@@ -152,8 +158,12 @@ async def send(nginx: Nginx, name: str, backends: Backends) -> Held:
 @pytest.mark.parametrize("kept_share", [1.0, 0.7, 0.45])
 @pytest.mark.parametrize(
     ("method", "plain"),
-    [("least_conn;", plain_least_connections), ("", plain_weighted_round_robin)],
-    ids=["least connections", "weighted round robin"],
+    [
+        ("least_conn;", plain_least_connections),
+        ("least_conn;", kept_sorted),
+        ("", plain_weighted_round_robin),
+    ],
+    ids=["least connections", "least connections, kept sorted", "weighted round robin"],
 )
 async def test_requests_held_open_change_the_choice_as_in_nginx(
     method: str, plain: Callable[[], Policy], kept_share: float

@@ -4,6 +4,7 @@ import random
 import tracemalloc
 from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import count
 from math import gcd
 from zlib import crc32
@@ -32,10 +33,12 @@ from course_lib.balancing.plain import (
 from course_lib.balancing.policy import once_per_set
 from course_lib.errors import NoInstances
 
+kept_sorted = partial(least_connections, scan_up_to=0)  # what only larger sets would be
 ALL: list[Callable[[], Policy]] = [
     round_robin,
     weighted_round_robin,
     least_connections,
+    kept_sorted,
     ip_hash,
     lambda: random_choice(random.Random(1)),
     lambda: two_choices(random.Random(1)),
@@ -108,7 +111,7 @@ def test_the_same_members_in_another_sequence_do_not_start_the_cycle_again() -> 
     assert [policy([a, b, c]).id for _ in range(4)] == ["a", "b", "c", "a"]
 
 
-@pytest.mark.parametrize("make", [weighted_round_robin, least_connections])
+@pytest.mark.parametrize("make", [weighted_round_robin, least_connections, kept_sorted])
 def test_two_sets_that_take_turns_starve_nobody(make: Callable[[], Policy]) -> None:
     policy, (a, b, c) = make(), some(1, 1, 1)
     order = [(policy((a, b, c)).id, policy((a, b)).id) for _ in range(6)]
@@ -124,8 +127,11 @@ def test_a_set_that_takes_turns_with_another_is_prepared_once() -> None:
     assert prepared == [3, 2, 1, 3]
 
 
-def test_ties_of_least_connections_go_in_turn_among_the_tied_only() -> None:
-    policy, instances, order = least_connections(), some(1, 1, 1), ""
+@pytest.mark.parametrize("make", [least_connections, kept_sorted])
+def test_ties_of_least_connections_go_in_turn_among_the_tied_only(
+    make: Callable[[], Policy],
+) -> None:
+    policy, instances, order = make(), some(1, 1, 1), ""
     for _ in range(6):
         picked = policy(instances)
         picked.in_flight += 1
@@ -133,12 +139,13 @@ def test_ties_of_least_connections_go_in_turn_among_the_tied_only() -> None:
     assert order == "abccba"
 
 
-def test_least_connections_compares_the_load_for_the_weight() -> None:
+@pytest.mark.parametrize("make", [least_connections, kept_sorted])
+def test_least_connections_compares_the_load_for_the_weight(make: Callable[[], Policy]) -> None:
     a, b = instances = some(3, 1)
     a.in_flight, b.in_flight = 2, 1
-    assert least_connections()(instances) is a
+    assert make()(instances) is a
     a.in_flight = 4
-    assert least_connections()(instances) is b
+    assert make()(instances) is b
 
 
 changes = st.lists(
@@ -158,7 +165,7 @@ def test_least_connections_equals_the_plain_scan(
 ) -> None:
     """Held requests come back in any order, and anybody may assign `in_flight`."""
     ours, theirs = some(*weights), some(*weights)
-    fast, plain = least_connections(), plain_least_connections()
+    fast, plain = kept_sorted(), plain_least_connections()
     for step in history:
         if isinstance(step, tuple):
             place, in_flight = step[0] % len(weights), step[1]
@@ -190,7 +197,7 @@ def test_least_connections_equals_the_plain_scan_among_hundreds_for_long() -> No
 
 
 def test_what_least_connections_remembers_does_not_grow() -> None:
-    policy, (a, b, c) = least_connections(), some(1, 1, 1)
+    policy, (a, b, c) = kept_sorted(), some(1, 1, 1)
     c.in_flight = 1
     tracemalloc.start()
     for step in range(20_000):
@@ -206,7 +213,7 @@ def test_what_least_connections_remembers_does_not_grow() -> None:
 def test_instances_forget_a_policy_that_is_gone() -> None:
     instances = some(1, 1)
     for _ in range(5):
-        least_connections()(instances)
+        kept_sorted()(instances)
     assert all(not each._watchers for each in instances)
 
 
