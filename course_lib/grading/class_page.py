@@ -22,6 +22,7 @@ th[scope=row] { position: sticky; left: 0; background: Canvas; text-align: left;
   font-weight: normal; white-space: nowrap; padding-right: 1.2rem; }
 thead th, thead td { vertical-align: bottom; position: sticky; top: 0; z-index: 1;
   background: Canvas; }
+thead td { left: 0; z-index: 2; }
 thead th span { writing-mode: vertical-rl; transform: rotate(180deg); white-space: nowrap;
   max-height: 16rem; overflow: hidden; text-overflow: ellipsis; font-weight: normal; }
 tr.sum th, tr.sum td { font-weight: 600; padding-top: .55rem; }
