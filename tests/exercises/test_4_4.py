@@ -281,3 +281,16 @@ async def test_a_call_that_failed_is_not_in_flight(answer):
     took = await left(door, 5, 60)
     why = "Count a call down also when inner raises: with `finally`."
     expect(took, 5, "seconds leave(5, 60) took, after a call that failed", why, within=0.3)
+
+
+@pytest.mark.task("Door")
+async def test_a_call_that_was_cancelled_is_not_in_flight(answer):
+    """A call that its caller gave up is over."""
+    door = answer.Door()
+    call = asyncio.create_task(outcome(door.guard(takes), 5000))
+    await asyncio.sleep(1)
+    call.cancel()
+    await asyncio.wait([call])
+    took = await left(door, 5, 60)
+    why = "Callers give up, and CancelledError is no Exception. A `finally` counts in every case."
+    expect(took, 5, "seconds leave(5, 60) took, after a call that was cancelled", why, within=0.3)

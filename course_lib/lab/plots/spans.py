@@ -27,7 +27,8 @@ STATES = {
     **dict.fromkeys(("half_open", "slow", "draining", "warning", "waiting", "some fail"), _BETWEEN),
     **dict.fromkeys(("paused", "stopped", "unknown", "cut"), _STILL),
     **{"quiet": _GOOD, "pending": _BETWEEN, "firing": _BAD},  # an alert
-    **{"starting": _BEGINNING, "not ready": _BAD, "terminating": _BETWEEN, "back-off": _STILL},
+    **{"starting": _BEGINNING, "terminating": _BETWEEN, "back-off": _STILL},
+    **{"not ready": ("#CC79A7", "xx"), "ready, hangs": ("#009E73", "xx")},
 }
 
 Rows = Mapping[str, Sequence["Span | tuple[float, float, str]"]]

@@ -16,6 +16,7 @@ from course_lib.lab.launch import serve
 from course_lib.lab.load import load
 from course_lib.telemetry.health import Health
 from course_lib.telemetry.metrics import CollectorRegistry
+from course_lib.telemetry.probe_http import http_get
 from course_lib.telemetry.runtime import Runtime
 
 
@@ -73,6 +74,14 @@ async def figures(service: Service, *, requests: int = 10) -> dict[str, float]:
             "threads": service.read("python_threads"),
             "loop lag (ms)": 1000 * service.read("event_loop_lag_seconds_sum") / woken,
         }
+
+
+async def asked(url: str) -> str:
+    """What /healthz says to a prober that waits 0.4 s, such as "200", or "no answer"."""
+    try:
+        return str(await asyncio.wait_for(http_get(f"{url}/healthz")(), timeout=0.4))
+    except TimeoutError:
+        return "no answer"
 
 
 @contextmanager

@@ -68,7 +68,7 @@ class ReadyInstance(FleetInstance):
         return {
             "stop": self.stop,
             "leave": self.leave,
-            "hang": self.pause,
+            "pause": self.pause,
             "not ready": self.lose_database,
         }
 
@@ -160,15 +160,23 @@ def _readiness(instance: Instance) -> Any:
     return http_get(f"http://{instance.address}/readyz")
 
 
+async def work(scope: Any, receive: Any, send: Any) -> None:
+    """The smallest ASGI application: 20 ms, then done."""
+    if scope["type"] != "http":
+        raise NotImplementedError
+    await asyncio.sleep(0.020)
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b"done"})
+
+
 async def load_while(
     leaving: Callable[[ReadyInstance], Awaitable[None]],
-    make_app: Callable[[str], Any],
     *,
     rate: float = 300.0,
     seconds: float = 1.0,
 ) -> Result:
-    """Load three instances behind a polling balancer; after 0.2 s `leaving(a)` is awaited."""
-    fleet = ReadyFleet(make_app, name="leaving")
+    """Load three that `work` behind a polling balancer; after 0.2 s `leaving(a)` is awaited."""
+    fleet = ReadyFleet(lambda name: work, name="leaving")
     clients = fleet.clients()
     with fleet, Polling(clients) as ready:
         front = balance(ready, round_robin())

@@ -6,7 +6,7 @@ database does one query at a time; during its hiccup it answers nothing.
 
 import asyncio
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from random import Random
 
 from course_lib.balancing import Instance, balance, round_robin
@@ -126,7 +126,10 @@ def _way_to(pod: Pod) -> Endpoint:
 
 
 async def live(pod: Pod, seconds: float, *, hang_at: float | None = None) -> list[Span]:
-    """Look after a pod for so long, and let its container hang at an instant; its states."""
+    """Look after a pod for so long, and let its container hang at an instant; its states.
+
+    Their times count from that instant; while it is ready and hangs it is "ready, hangs".
+    """
 
     def hang() -> None:
         assert pod.container is not None
@@ -137,7 +140,17 @@ async def live(pod: Pod, seconds: float, *, hang_at: float | None = None) -> lis
         asyncio.get_running_loop().call_at(hang_at, hang)
     await asyncio.sleep(seconds)
     running.cancel()
-    return [Span(*span) for span in pod.spans(seconds)]
+    spans = [Span(*span) for span in pod.spans(seconds)]
+    return spans if hang_at is None else list(_since(hang_at, spans))
+
+
+def _since(hang_at: float, spans: list[Span]) -> Iterator[Span]:
+    """The states with times that count from then; the one it hung in is divided there."""
+    for start, end, state in spans:
+        if start < hang_at < end:
+            yield Span(start - hang_at, 0, state)
+            start, state = hang_at, f"{state}, hangs"
+        yield Span(start - hang_at, end - hang_at, state)
 
 
 def mostly_failing(result: Result) -> int:

@@ -1,34 +1,24 @@
 """Instances that leave, and the balancer that asks who is ready."""
 
-import asyncio
 import time
 from typing import Any
 
 import pytest
 
-from course_lib.lab.scenes.leaving import Polling, ReadyFleet, ReadyInstance, load_while
+from course_lib.lab.scenes.leaving import Polling, ReadyFleet, ReadyInstance, load_while, work
 
 pytestmark = pytest.mark.real_time
 
 
-async def slow(scope: Any, receive: Any, send: Any) -> None:
-    """Answer after 20 ms."""
-    if scope["type"] != "http":
-        raise NotImplementedError
-    await asyncio.sleep(0.02)
-    await send({"type": "http.response.start", "status": 200, "headers": []})
-    await send({"type": "http.response.body", "body": b"ok"})
-
-
 async def test_who_leaves_in_order_fails_no_request():
-    result = await load_while(ReadyInstance.left, lambda name: slow)
+    result = await load_while(ReadyInstance.left)
     assert len(result.calls) > 200
     assert set(result.outcomes) == {"ok"}
 
 
 @pytest.mark.parametrize("leaving", [ReadyInstance.stopped, ReadyInstance.killed])
 async def test_without_the_wait_the_balancer_still_sends_and_some_fail(leaving):
-    result = await load_while(leaving, lambda name: slow)
+    result = await load_while(leaving)
     assert result.outcomes["Unavailable"] > 3
 
 
@@ -40,7 +30,7 @@ def until(fleet: ReadyFleet, ready: Polling, listed: str, state: str) -> None:
 
 
 def test_the_balancer_learns_what_becomes_of_an_instance_and_a_new_life_is_ready():
-    with ReadyFleet(lambda name: slow, "ab") as fleet, Polling(fleet.clients()) as ready:
+    with ReadyFleet(lambda name: work, "ab") as fleet, Polling(fleet.clients()) as ready:
         a = fleet["a"]
         until(fleet, ready, "ab", "up")
         a.acts["not ready"]()
@@ -55,7 +45,7 @@ def test_the_balancer_learns_what_becomes_of_an_instance_and_a_new_life_is_ready
 
 
 async def test_who_asks_for_its_health_is_not_counted_as_served():
-    with ReadyFleet(lambda name: slow, "a") as fleet, Polling(fleet.clients()) as ready:
+    with ReadyFleet(lambda name: work, "a") as fleet, Polling(fleet.clients()) as ready:
         client: Any = ready()[0].endpoint
         await client("/")
         await client("/readyz")
