@@ -2,7 +2,8 @@
 
 closed -> open when too many calls fail or are slow; open -> half_open at the first call after
 `open_seconds`; half_open -> closed or open when the probes are judged. The rules are those of
-resilience4j. A probe that never ends keeps its permit: put a timeout inside the breaker.
+resilience4j, the generations gobreaker's. A probe that never ends keeps its permit: put a timeout
+inside the breaker.
 """
 
 import asyncio

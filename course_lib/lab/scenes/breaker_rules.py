@@ -2,7 +2,7 @@
 
 Labelled re-implementations, not the originals: the rules and defaults of gobreaker (Go) and of
 Hystrix 1.5 (Java), on the clock of the event loop. `breaker(GobreakerRules("shop"))` wraps an
-endpoint as `CircuitBreaker` does, whose own rules are resilience4j's.
+endpoint as `CircuitBreaker` does, whose own rules are resilience4j's, but for its generations.
 """
 
 from collections import deque
