@@ -1,13 +1,17 @@
 """When an alert fires, asked of promtool itself."""
 
 import os
+import re
 from pathlib import Path
+from textwrap import dedent
 
+import nbformat
 import pytest
 
 from course_lib.lab.scenes.alerting import fires_at, minutes_until
 from course_lib.lab.servers.prometheus import HOW_TO_INSTALL, installed
 
+NOTEBOOKS = Path(__file__).parents[3] / "notebooks"
 RULES = "groups: [{name: a, rules: [{alert: Down, expr: up == 0, for: 1m}]}]"
 
 pytestmark = pytest.mark.skipif(not installed() and not os.environ.get("CI"), reason=HOW_TO_INSTALL)
@@ -43,3 +47,13 @@ def test_a_rule_that_cannot_be_read_is_said_in_promtools_words(tmp_path):
     (tmp_path / "bad.yml").write_text(RULES.replace("up == 0", "up =="))
     with pytest.raises(RuntimeError, match="parse error"):
         fires_at(tmp_path / "bad.yml", "Down", {"up": "1x4"}, until_seconds=60)
+
+
+def test_the_rules_that_the_lesson_quotes_stand_in_the_file():
+    book = nbformat.read(NOTEBOOKS / "4.2-metrics.ipynb", as_version=4)
+    prose = "".join(cell.source for cell in book.cells if cell.cell_type == "markdown")
+    (quoted,) = re.findall(r"```yaml\n(.*?)```", prose, re.DOTALL)
+    rules = re.split(r"^(?=- )", quoted, flags=re.MULTILINE)[1:]
+    file = (NOTEBOOKS / "files" / "shop-rules.yml").read_text().split("    rules:\n")[1]
+    assert len(rules) == 2
+    assert [rule for rule in rules if rule not in dedent(file)] == []
