@@ -64,7 +64,7 @@ def test_children_at_the_same_time_count_once(answer):
 
 @pytest.mark.task("self_times")
 def test_what_lies_outside_the_parent_does_not_count(answer):
-    """Of a child that ends after its parent, only what lies inside the parent counts."""
+    """Of a child that begins before or ends after its parent, only what lies inside counts."""
     spans = [span("a", 0, 100), span("mail", 90, 500, "a"), span("skewed", -30, 20, "a")]
     expect(
         answer.self_times(spans)["a"],
