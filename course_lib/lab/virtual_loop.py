@@ -39,6 +39,7 @@ class VirtualTimeLoop(_BaseEventLoop):
         super().__init__()
         self.lost: list[BaseException] = []
         self.give_up_at: float | None = None
+        self.interrupted = False
         self._now = 0.0
         self._timers: list[tuple[float, int, Any]] = []
         self._set = 0
@@ -124,6 +125,9 @@ class VirtualTimeLoop(_BaseEventLoop):
             self._jump()
         if self.give_up_at is not None and time.monotonic() > self.give_up_at:
             raise TimeoutError
+        if self.interrupted:
+            self.interrupted = False
+            raise KeyboardInterrupt
         for _ in range(len(ready)):
             handle = ready.popleft()
             if not handle._cancelled:

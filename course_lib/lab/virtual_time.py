@@ -39,7 +39,7 @@ def run(main: Coroutine[Any, Any, T] | Callable[[], Awaitable[T]], *, seed: int 
     loop = VirtualTimeLoop()
     inherited = contextvars.copy_context()
     inherited.run(_enter, loop, seed)
-    with _suspended_loop(), _prompt_interrupt():
+    with _suspended_loop(), _prompt_interrupt(loop):
         try:
             return _run(loop, main, inherited)
         finally:
@@ -65,6 +65,7 @@ def _run(loop: VirtualTimeLoop, main: Any, inherited: contextvars.Context) -> An
     try:
         result = loop.run_until_complete(task)
     except KeyboardInterrupt:
+        loop.interrupted = False
         _finish(loop, seconds_a_task=0.0)  # who interrupts does not wait
         raise
     except BaseException as error:
@@ -136,13 +137,21 @@ def _suspended_loop() -> Iterator[None]:
 
 
 @contextmanager
-def _prompt_interrupt() -> Iterator[None]:
-    """Let Ctrl-C raise at once: a suspended loop could not act on it."""
+def _prompt_interrupt(loop: VirtualTimeLoop) -> Iterator[None]:
+    """Let Ctrl-C raise at once: a suspended loop could not act on it.
+
+    Python drops what is raised while it clears up an object, so the loop raises it once more.
+    """
     usual = signal.getsignal(signal.SIGINT)
     if threading.current_thread() is not threading.main_thread() or not callable(usual):
         yield
         return
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    def interrupt(number: int, frame: Any) -> None:
+        loop.interrupted = True
+        signal.default_int_handler(number, frame)
+
+    signal.signal(signal.SIGINT, interrupt)
     try:
         yield
     finally:

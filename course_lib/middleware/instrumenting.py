@@ -5,12 +5,14 @@
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from course_lib.endpoint import Endpoint, Middleware, until_over
 from course_lib.errors import outcome
 
 Observe = Callable[[str, str, float], None]
+Clock = Callable[[], float]
 
 
 def instrumenting(observe: Observe, *, operation: str) -> Middleware:
@@ -19,6 +21,9 @@ def instrumenting(observe: Observe, *, operation: str) -> Middleware:
     The call of a stream ends with the stream.
     """
 
+    def over(clock: Clock, started: float, error: BaseException | None) -> None:
+        observe(operation, outcome(error), clock() - started)
+
     def wrap(inner: Endpoint) -> Endpoint:
         async def endpoint(request: Any) -> Any:
             clock = asyncio.get_running_loop().time
@@ -26,13 +31,11 @@ def instrumenting(observe: Observe, *, operation: str) -> Middleware:
             try:
                 response = await inner(request)
             except BaseException as error:
-                observe(operation, outcome(error), clock() - started)
+                over(clock, started, error)
                 raise
             if hasattr(response, "__anext__"):
-                return until_over(
-                    response, lambda error: observe(operation, outcome(error), clock() - started)
-                )
-            observe(operation, "ok", clock() - started)
+                return until_over(response, partial(over, clock, started))
+            over(clock, started, None)
             return response
 
         return endpoint

@@ -6,6 +6,7 @@ in the request stays out of the log: only the service knows which of it is secre
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from course_lib.context import caller, within
@@ -20,12 +21,15 @@ def logging(log: Callable[..., None], *, operation: str) -> Middleware:
     ends with the stream.
     """
 
-    def over(seconds: float, who: str | None, error: BaseException | None) -> None:
-        fields = {"operation": operation, "outcome": outcome(error), "seconds": round(seconds, 6)}
+    def over(
+        clock: Callable[[], float], started: float, who: str | None, error: BaseException | None
+    ) -> None:
+        seconds = round(clock() - started, 6)
         if error is None:
-            log("call", **fields, caller=who)
-        else:
-            log("call", level=_level(error), **fields, caller=who, error=str(error))
+            log("call", operation=operation, outcome="ok", seconds=seconds, caller=who)
+            return
+        fields = {"outcome": outcome(error), "seconds": seconds, "caller": who}
+        log("call", level=_level(error), operation=operation, **fields, error=str(error))
 
     def wrap(inner: Endpoint) -> Endpoint:
         async def endpoint(request: Any) -> Any:
@@ -35,14 +39,14 @@ def logging(log: Callable[..., None], *, operation: str) -> Middleware:
             try:
                 response = await inner(request)
             except BaseException as error:
-                over(clock() - started, caller.get(), error)
+                over(clock, started, caller.get(), error)
                 raise
             else:
                 who = caller.get()
                 if hasattr(response, "__anext__"):
                     items = within(caller, who, response)
-                    return until_over(items, lambda error: over(clock() - started, who, error))
-                over(clock() - started, who, None)
+                    return until_over(items, partial(over, clock, started, who))
+                over(clock, started, who, None)
                 return response
             finally:
                 caller.reset(restore)

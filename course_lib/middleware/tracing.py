@@ -5,6 +5,7 @@ With `spans` (`telemetry.traces.Spans`) each call also becomes a span that is re
 """
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, Protocol
 
 from course_lib.context import TraceContext, new_span_id, new_trace, trace, within
@@ -72,7 +73,7 @@ def tracing(
             else:
                 if hasattr(response, "__anext__"):
                     items = within(trace, span.context, response)
-                    return until_over(items, lambda error: span.end(outcome(error), error))
+                    return until_over(items, partial(_end, span))
                 span.end("ok")
                 return response
             finally:
@@ -81,6 +82,10 @@ def tracing(
         return endpoint
 
     return wrap
+
+
+def _end(span: Span, error: BaseException | None) -> None:
+    span.end(outcome(error), error)
 
 
 def _naming(inner: Endpoint) -> Endpoint:

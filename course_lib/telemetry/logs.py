@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, MutableMapping
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Any
+from typing import Any, Self
 
 import orjson
 import structlog
@@ -51,7 +51,7 @@ def json_logger(service: str, instance: str, stream: Any, *, at_least: str = "in
     event, level, timestamp (ISO 8601, UTC), service, instance, trace_id, span_id and the fields.
     """
     sink = _Sink(_writer(stream), frozenset(_LEVELS[: _LEVELS.index(at_least)]))
-    return Log(sink, [_redact, _stamp, _render], {"service": service, "instance": instance})
+    return Log(sink, [_stamp, _render], {"service": service, "instance": instance})
 
 
 class Log(structlog.BoundLoggerBase):
@@ -63,13 +63,18 @@ class Log(structlog.BoundLoggerBase):
             return
         if "event" in fields:
             fields["event_"] = fields.pop("event")
-        line: Any = {**self._context, **fields, "event": event}
+        fields["event"] = event
+        line: Any = {**self._context, **_redact(fields)}
         for process in self._processors:  # what structlog's `_process_event` does, and no more
             line = process(self._logger, level, line)
         try:
             self._logger.write(line)
         except Exception:  # a full disk or a closed stream must not fail the call that is logged
             self._logger.lost += 1
+
+    def bind(self, **fields: Any) -> Self:
+        """A logger that adds these fields to every event."""
+        return super().bind(**_redact(fields))
 
     @property
     def lost(self) -> int:
@@ -92,7 +97,7 @@ def _writer(stream: Any) -> Callable[[bytes], Any]:
     return stream.write
 
 
-def _redact(_: Any, __: str, fields: Fields) -> Fields:
+def _redact(fields: Fields) -> Fields:
     """Look for what sounds like a secret first: hardly an event has one, so only that one pays."""
     for name, value in fields.items():
         kind = type(value)

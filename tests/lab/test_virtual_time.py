@@ -318,6 +318,24 @@ async def busy_with_stubborn_tasks() -> None:
     del tasks
 
 
+class Cleared:
+    """Its end is where an interrupt comes, and where Python drops it."""
+
+    def __del__(self) -> None:
+        signal.raise_signal(signal.SIGINT)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_an_interrupt_that_python_drops_stops_the_loop_all_the_same():
+    async def main() -> None:
+        Cleared()
+        await busy()
+
+    with pytest.raises(KeyboardInterrupt):
+        run(main)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("main", [busy, busy_with_stubborn_tasks])
 def test_an_interrupt_stops_a_loop_that_never_ends(main: Callable[[], Any]):
     usual = signal.getsignal(signal.SIGINT)

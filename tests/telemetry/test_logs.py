@@ -117,6 +117,13 @@ def test_a_pair_of_name_and_value_is_redacted_like_a_field():
     ]
 
 
+def test_what_is_bound_is_looked_at_like_what_is_said():
+    lines: list[str] = []
+    json_logger("users", "a", lines).bind(token="hunter2", url="x://u:hunter2@h")("call")
+    line = json.loads(lines[0])
+    assert (line["token"], line["url"]) == ("[redacted]", "x://u:[redacted]@h")
+
+
 def test_a_stream_that_takes_nothing_fails_no_call_and_is_counted():
     class Full:
         def write(self, _: bytes) -> None:
