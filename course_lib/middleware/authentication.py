@@ -8,7 +8,7 @@ service to decide (`PermissionDenied`).
 import binascii
 import secrets
 from collections.abc import Mapping, Sequence
-from hashlib import sha256
+from hashlib import blake2b
 from typing import Any, NoReturn
 
 import jwt
@@ -102,10 +102,14 @@ def _authenticated(name: str, scheme: str, check: Any) -> Middleware:
     def wrap(inner: Endpoint) -> Endpoint:
         async def endpoint(request: Any) -> Any:
             given, _, credentials = (authorization.get() or "").partition(" ")
-            caller.set(None)
-            if given.lower() != name:
-                _refuse("credentials of another scheme" if given else "no credentials", scheme)
-            caller.set(check(credentials.strip()))
+            try:
+                if given.lower() != name:
+                    _refuse("credentials of another scheme" if given else "no credentials", scheme)
+                who = check(credentials.strip())
+            except Unauthenticated:
+                caller.set(None)  # whoever it was further out
+                raise
+            caller.set(who)
             return await inner(request)
 
         return endpoint
@@ -120,7 +124,7 @@ def _refuse(why: str, scheme: str) -> NoReturn:
 
 
 def _digest(password: bytes) -> bytes:
-    return sha256(password).digest()
+    return blake2b(password, digest_size=32).digest()
 
 
 def _check_key(key: str | bytes, algorithms: Sequence[str]) -> None:

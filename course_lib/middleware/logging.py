@@ -24,7 +24,7 @@ def logging(log: Callable[..., None], *, operation: str) -> Middleware:
     def over(
         clock: Callable[[], float], started: float, who: str | None, error: BaseException | None
     ) -> None:
-        seconds = round(clock() - started, 6)
+        seconds = round((clock() - started) * 1e6) / 1e6  # quicker than round(..., 6)
         if error is None:
             log("call", operation=operation, outcome="ok", seconds=seconds, caller=who)
             return

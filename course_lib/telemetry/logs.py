@@ -99,13 +99,15 @@ def _writer(stream: Any) -> Callable[[bytes], Any]:
 
 def _redact(fields: Fields) -> Fields:
     """Look for what sounds like a secret first: hardly an event has one, so only that one pays."""
+    names_known = _harmless.issuperset(fields)
     for name, value in fields.items():
         kind = type(value)
-        if name in _harmless and (value in _harmless if kind is str else kind in _PLAIN):
-            continue
-        if kind is not str and kind not in _PLAIN:
+        if kind is str:
+            if value not in _harmless and _sounds_secret(value):
+                return _redacted(fields)
+        elif kind not in _PLAIN:
             return _redacted(fields) if _sounds_secret(_dumped(fields)) else fields
-        if _sounds_secret(name) or (kind is str and _sounds_secret(value)):
+        if not names_known and _sounds_secret(name):
             return _redacted(fields)
     return fields
 
@@ -131,12 +133,11 @@ def _dumped(fields: Fields) -> str:
 
 
 def _stamp(_: Any, level: str, fields: Fields) -> Fields:
-    trace = context.trace.get()
     seconds, microseconds = divmod(round(context.wall_clock.get()() * 1e6), 1_000_000)
+    trace = context.trace.get()
     fields["level"] = level
-    fields["timestamp"] = f"{_date_and_time(seconds)}.{microseconds:06}Z"
-    fields["trace_id"] = trace.trace_id if trace else None
-    fields["span_id"] = trace.span_id if trace else None
+    fields["timestamp"] = f"{_date_and_time(seconds)}.{str(1_000_000 + microseconds)[1:]}Z"
+    fields["trace_id"], fields["span_id"] = trace[:2] if trace else (None, None)
     return fields
 
 

@@ -26,10 +26,12 @@ def ratio(share: float) -> Sampler:
     """
     if not 0 <= share <= 1:
         raise ValueError(f"ratio: expected a share from 0 to 1, got {share}")
-    bound = round(share * 2**64)
+    if share == 1:
+        return always_on()
+    bound = f"{round(share * 2**64):016x}"  # digits of equal number are in the order of numbers
 
     def sampler(parent: TraceContext | None, trace_id: str) -> bool:
-        return int(trace_id[16:], 16) < bound if parent is None else parent.sampled
+        return trace_id[16:] < bound if parent is None else parent.sampled
 
     return sampler
 

@@ -109,7 +109,8 @@ class Reporter:
         """Send now what waits; whether all of it had left, delivered or failed, in time."""
         with self._changed:
             goal = self.sent + self.failed + self.waiting
-            self._awake.set()
+            if self.waiting:
+                self._awake.set()
             return self._changed.wait_for(lambda: self.sent + self.failed >= goal, timeout_seconds)
 
     def close(self, grace_seconds: float = 1.0) -> None:
@@ -144,7 +145,9 @@ class Reporter:
         while True:
             self._awake.wait(self._every_seconds)
             self._awake.clear()
-            while batch := self._next_batch():
+            due = len(self._queue)  # what comes meanwhile waits for its own batch to fill
+            while due > 0 and (batch := self._next_batch()):
+                due -= len(batch)
                 delivered = not self._giving_up and self._deliver(batch)
                 with self._changed:
                     gone, self._on_the_way = self._on_the_way, 0

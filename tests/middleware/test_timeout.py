@@ -124,6 +124,51 @@ async def test_no_timer_is_left_when_the_call_ends():
     assert clock() == 2.0
 
 
+async def test_an_endpoint_may_clean_up_at_leisure_after_it_was_cut_off():
+    async def tidy(_: object) -> None:
+        try:
+            await asyncio.sleep(10)
+        finally:
+            await asyncio.sleep(2)
+
+    with pytest.raises(DeadlineExceeded):
+        await timeout(1)(tidy)(None)
+    assert clock() == 3.0
+
+
+async def test_a_call_that_never_waits_sets_no_timer(monkeypatch):
+    async def at_once(request: str) -> str:
+        return request
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "call_at", lambda *_: pytest.fail("a timer"))
+    assert await timeout(1)(at_once)("x") == "x"
+
+
+async def test_an_endpoint_may_return_any_awaitable():
+    answered = asyncio.get_running_loop().create_future()
+    asyncio.get_running_loop().call_at(0.5, answered.set_result, "x")
+    assert await timeout(1)(lambda _: answered)(None) == "x"
+    with pytest.raises(DeadlineExceeded):
+        await timeout(1)(lambda _: asyncio.create_task(asyncio.sleep(10)))(None)
+    assert clock() == 1.5
+
+
+async def test_a_call_that_is_given_up_half_way_is_closed():
+    closed = []
+
+    async def waits_for_ever(_: object) -> None:
+        try:
+            await asyncio.get_running_loop().create_future()
+        finally:
+            closed.append(context.deadline.get())
+
+    call = timeout(1)(waits_for_ever)(None)
+    call.send(None)
+    call.close()
+    assert closed == [1.0] and context.deadline.get() is None
+    await asyncio.sleep(5)  # no alarm rings any more
+
+
 @pytest.mark.real_time
 async def test_it_works_on_an_ordinary_loop():
     with pytest.raises(DeadlineExceeded):

@@ -4,10 +4,11 @@ import asyncio
 import socket
 import threading
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import closing, contextmanager
 
 import pytest
+from opentelemetry.sdk.trace.export import SpanExportResult
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
@@ -16,7 +17,7 @@ from starlette.routing import Route
 from course_lib.lab import leaks
 from course_lib.lab.launch import serve
 from course_lib.stand_ins import OtlpCollector
-from course_lib.telemetry.traces import Spans, to_collector
+from course_lib.telemetry.traces import Reporter, Spans, to_collector
 
 
 def record(reporter, count: int) -> float:
@@ -30,6 +31,14 @@ def record(reporter, count: int) -> float:
         longest = max(longest, time.perf_counter() - started)
     assert spans.export_errors == 0
     return longest
+
+
+def until(true: Callable[[], bool], wait_seconds: float = 10.0) -> None:
+    """Wait for something that a thread does."""
+    give_up_at = time.monotonic() + wait_seconds
+    while not true():
+        assert time.monotonic() < give_up_at
+        time.sleep(0.002)
 
 
 @pytest.mark.parametrize("gzip", [False, True])
@@ -61,6 +70,45 @@ def test_spans_leave_by_themselves_after_a_while():
     with serve(app) as server, to_collector(server.url, every_seconds=0.05) as reporter:
         record(reporter, 3)
         assert came.wait(5)
+
+
+class Batches:
+    """In place of an exporter: the sizes of the batches, each handed over while `arriving` runs."""
+
+    def __init__(self) -> None:
+        self.sizes: list[int] = []
+        self.arriving: Callable[[], object] = lambda: None
+
+    def export(self, batch) -> SpanExportResult:
+        arriving, self.arriving = self.arriving, lambda: None
+        arriving()
+        self.sizes.append(len(batch))
+        return SpanExportResult.SUCCESS
+
+    def shutdown(self) -> None:
+        pass
+
+
+def test_what_comes_while_a_batch_is_on_its_way_waits_for_its_own_batch():
+    exporter = Batches()
+    with Reporter(exporter, (100, 4), every_seconds=3600, timeout_seconds=1) as reporter:
+        exporter.arriving = lambda: record(reporter, 3)
+        record(reporter, 4)
+        until(lambda: reporter.sent == 4)
+        assert reporter.waiting == 3
+        record(reporter, 1)
+        until(lambda: reporter.sent == 8)
+    assert exporter.sizes == [4, 4]
+
+
+def test_a_flush_of_nothing_sends_nothing_early_later_on():
+    exporter = Batches()
+    with Reporter(exporter, (100, 4), every_seconds=3600, timeout_seconds=1) as reporter:
+        assert reporter.flush()
+        record(reporter, 1)
+        record(reporter, 3)
+        assert reporter.flush()
+    assert exporter.sizes == [4]
 
 
 def test_with_nothing_to_send_it_holds_neither_thread_nor_connection_and_begins_again():
