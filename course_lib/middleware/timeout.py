@@ -18,13 +18,15 @@ from course_lib.errors import DeadlineExceeded
 def timeout(seconds: float) -> Middleware:
     """Give each call at most `seconds`, less if its deadline comes earlier."""
 
+    too_slow = f"no answer within {seconds:g} s"
+
     def wrap(inner: Endpoint) -> Endpoint:
         async def endpoint(request: Any) -> Any:
             loop = asyncio.get_running_loop()
             instant, travelling = loop.time() + seconds, context.deadline.get()
             if travelling is not None and travelling <= instant:
                 return await _until(travelling, loop, inner, request, "the deadline passed")
-            return await _until(instant, loop, inner, request, f"no answer within {seconds:g} s")
+            return await _until(instant, loop, inner, request, too_slow)
 
         return endpoint
 

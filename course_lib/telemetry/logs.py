@@ -39,6 +39,7 @@ _HINTS = (
 _PLAIN = frozenset((int, float, bool, type(None)))
 _SHORT, _MOST_REMEMBERED = 64, 10_000
 _harmless: set[str] = set()
+_OPTIONS = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_APPEND_NEWLINE
 _LEVELS = ("debug", "info", "warning", "error", "critical")
 
 Fields = MutableMapping[str, Any]
@@ -155,8 +156,7 @@ def _render(_: Any, __: str, fields: Fields) -> bytes:
 
 
 def _dumps(fields: Any) -> bytes:
-    options = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_APPEND_NEWLINE
-    return orjson.dumps(fields, default=_redacted, option=options)
+    return orjson.dumps(fields, _redacted, _OPTIONS)
 
 
 def _one_line(line: bytes) -> bytes:
