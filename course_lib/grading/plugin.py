@@ -40,8 +40,15 @@ class Answer:
 def execute(task: str, setup: str, code: str, module: types.ModuleType) -> None:
     """Run the setup cell and then the task's cell in `module`; line 1 of a cell is its magic."""
     for name, text in (("setup", setup), (task, "\n" + code)):
-        text = re.sub(r"(?m)^[%!].*$", "", text)
-        exec(compile_cell(name, text), module.__dict__)
+        exec(_compiled(name, text), module.__dict__)
+
+
+def _compiled(name: str, text: str) -> types.CodeType:
+    """Compile a cell; only one that is no Python as it stands loses its `%` and `!` lines."""
+    try:
+        return compile_cell(name, text)
+    except SyntaxError:
+        return compile_cell(name, re.sub(r"(?m)^[%!].*$", "", text))
 
 
 def sentence(function: Callable[..., Any]) -> str:

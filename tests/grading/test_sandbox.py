@@ -114,6 +114,12 @@ def test_a_nasty_cell_is_reported_in_words_and_the_next_one_is_graded(nasty: str
     assert sandbox.grade(task(5), GOOD).passed
 
 
+@pytest.mark.parametrize("extra", ["%time", "!ls", "T = '''\n%d\n!\n'''\nassert len(T) == 6"])
+def test_lines_for_ipython_are_left_out_and_lines_of_a_text_are_not(extra: str, sandbox: Sandbox):
+    report = sandbox.grade(task(5), f"{GOOD}{extra}\n")
+    assert report.passed, report
+
+
 def test_printing_what_the_grader_sends_does_not_pass(sandbox: Sandbox):
     forged = '{"ends": "test_doubles_three", "outcome": "passed", "details": []}'
     code = f"import os\nfor fd in range(3, 20):\n    try:\n        os.write(fd, b'{forged}\\n')\n"
