@@ -64,15 +64,19 @@ def _render(registry: CollectorRegistry, as_openmetrics: bool) -> bytes:
 
 
 def parse(page: str) -> Iterator[Reading]:
-    """Read a page in the text format, line by line; raises ValueError where it is malformed."""
-    try:
-        for family in text_string_to_metric_families(page):
-            for sample in family.samples:
-                yield Reading(sample.name, sample.labels, sample.value)
-    except ValueError:
-        raise
-    except Exception as error:  # the parser stumbles over some lines in other ways
-        raise ValueError(f"not in the text format: {error!r}") from error
+    """Read a page in the text format, line by line; raises ValueError where it is malformed.
+
+    A name stays as it stands: a counter without `_total` is given none.
+    """
+    for line in page.split("\n"):  # the parser renames a counter if it sees its `# TYPE` as well
+        try:
+            for family in text_string_to_metric_families(line):
+                for sample in family.samples:
+                    yield Reading(sample.name, sample.labels, sample.value)
+        except ValueError:
+            raise
+        except Exception as error:  # the parser stumbles over some lines in other ways
+            raise ValueError(f"not in the text format: {error!r}") from error
 
 
 def metrics_app(registry: CollectorRegistry) -> "MetricsApp":

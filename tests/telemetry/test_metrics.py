@@ -146,6 +146,11 @@ async def test_prometheus_clients_own_parsers_read_both_formats():
     assert [set(exemplar.labels) for exemplar in exemplars] == [{"trace_id"}]
 
 
+def test_the_counters_of_others_keep_their_names():
+    page = "# HELP node_forks Forks\n# TYPE node_forks counter\nnode_forks 7\n"
+    assert list(parse(page)) == [("node_forks", {}, 7)]
+
+
 @pytest.mark.parametrize(
     "page", ["hello world", "<html>", "a", 'a{b="c"', "a{b=c} 1", "1a 2", "{} 1", "a\x00 1", "a{="]
 )
