@@ -100,12 +100,7 @@ class Scraper:
         for line, (name, labels, value) in enumerate(parse(body.decode()), start=1):
             if line % 200 == 0:
                 await asyncio.sleep(0)  # reading is work: let others have their turn
-            renamed = {
-                f"exported_{label}" if label in ("job", "instance") else label: text
-                for label, text in labels.items()
-                if text
-            }
-            labelled = {**renamed, "job": self.job, "instance": instance}
+            labelled = {**_renamed(labels), "job": self.job, "instance": instance}
             found.setdefault((name, tuple(sorted(labelled.items()))), value)
         return found
 
@@ -132,3 +127,14 @@ class Scraper:
             raise ValueError(f"the page has more than {self._most_lines} lines")
         if max(map(len, lines)) > _LONGEST_LINE:
             raise ValueError(f"a line is longer than {_LONGEST_LINE} bytes")
+
+
+def _renamed(labels: Mapping[str, str]) -> dict[str, str]:
+    """The labels that say something, with `job` and `instance` under names that are free."""
+    kept = {label: text for label, text in labels.items() if text}
+    for label in kept.keys() & {"job", "instance"}:
+        text, name = kept.pop(label), f"exported_{label}"
+        while name in kept:
+            name = f"exported_{name}"
+        kept[name] = text
+    return kept

@@ -4,6 +4,8 @@ Text format or OpenMetrics, by the `accept` header; only OpenMetrics carries exe
 """
 
 import gzip
+import math
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -13,6 +15,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 TEXT = "text/plain; version=0.0.4; charset=utf-8"
 OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
+
+_INFINITE = re.compile(r"[\s}+-]inf(inity)?(\s+\S+)?\s*$", re.IGNORECASE)
 
 
 class Reading(NamedTuple):
@@ -72,11 +76,17 @@ def parse(page: str) -> Iterator[Reading]:
         try:
             for family in text_string_to_metric_families(line):
                 for sample in family.samples:
-                    yield Reading(sample.name, sample.labels, sample.value)
+                    yield Reading(sample.name, sample.labels, _in_range(sample.value, line))
         except ValueError:
             raise
         except Exception as error:  # the parser stumbles over some lines in other ways
             raise ValueError(f"not in the text format: {error!r}") from error
+
+
+def _in_range(value: float, line: str) -> float:
+    if math.isinf(value) and not _INFINITE.search(line):
+        raise ValueError(f"a number out of range: {line[:80]}")
+    return float(value)
 
 
 def metrics_app(registry: CollectorRegistry) -> "MetricsApp":

@@ -81,6 +81,7 @@ async def test_bad_targets_are_reported_and_disturb_no_other():
         "malformed": saying("<html>sorry</html>"),
         "half": saying("a_total 1\nb_total"),
         "latin": not_utf8,
+        "counts": saying("a_total 1" + "0" * 400),
     }
     scraper = Scraper({**bad, "good": page}, interval_seconds=15, timeout_seconds=10)
     await scraped(scraper, 74)
@@ -132,6 +133,16 @@ async def test_the_targets_own_job_and_instance_are_kept_under_other_names():
         "z": "1",
     }
     assert repr(scraper.memory.select("up")[0]) == 'up{instance="a", job="shop"}'
+
+
+async def test_no_label_is_lost_to_one_that_is_renamed():
+    page = 'x{job="a",exported_job="b"} 1\nx{job="c",exported_job="b"} 2\n'
+    scraper = Scraper({"i": saying(page)})
+    await scraper.scrape("i")
+    assert [series.labels for series in scraper.memory.select("x")] == [
+        {"job": "shop", "instance": "i", "exported_job": "b", "exported_exported_job": own}
+        for own in "ac"
+    ]
 
 
 async def test_memory_is_bounded_in_time_in_samples_and_in_series():

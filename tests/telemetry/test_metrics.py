@@ -1,6 +1,7 @@
 """RED metrics: what a scrape of a service sees."""
 
 import asyncio
+import math
 
 import pytest
 from prometheus_client.openmetrics import parser as openmetrics_parser
@@ -157,6 +158,15 @@ def test_the_counters_of_others_keep_their_names():
 def test_a_page_in_another_format_is_refused(page):
     with pytest.raises(ValueError):
         list(parse(page))
+
+
+@pytest.mark.parametrize("digits", ["1e400", "-1e400 5", "1" + "0" * 400, "9" * 5000])
+def test_a_number_no_float_can_hold_is_refused_and_a_written_infinity_is_not(digits):
+    with pytest.raises(ValueError):
+        list(parse(f'inf{{le="+Inf"}} {digits}\n'))
+    written = [reading.value for reading in parse("a +Inf\nb{} -inf 5\nc{}INFINITY\r\nd 1\n")]
+    assert written == [math.inf, -math.inf, math.inf, 1]
+    assert all(isinstance(value, float) for value in written)
 
 
 @pytest.mark.parametrize(
