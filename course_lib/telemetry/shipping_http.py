@@ -3,7 +3,8 @@
 A `Shipper` is the `stream` of `json_logger`. A line goes into a bounded buffer; a task sends
 batches. When the store is slow, down, refuses or hangs, the buffer fills, what comes then is
 dropped, and the drops are counted and told to the store when it is back. The oldest lines are kept:
-the beginning of trouble tells most. Leaves out: a buffer on disk, exactly-once delivery.
+the beginning of trouble tells most. Leaves out: a buffer on disk, exactly-once delivery,
+certificates of one's own (give a `transport` that knows them).
 """
 
 import asyncio
@@ -19,6 +20,8 @@ from course_lib import context
 
 _LEVELS = (b"debug", b"info", b"warning", b"error", b"critical")
 _TRY_AGAIN = (408, 429)
+_TOO_LARGE = 413
+_BATCH_BYTES = 1_000_000
 _NS = 1_000_000_000
 
 Line = tuple[int, bytes]
@@ -29,8 +32,8 @@ class Shipper:
 
     `sent`, `dropped`, `waiting` count lines; `failed` counts pushes that went wrong, `last_error`
     says how. `write` may be called from any thread. Pushes go out every `every_seconds`, in
-    batches of at most `batch_lines`; one takes at most `timeout_seconds`, and after a failure the
-    next waits up to `longest_wait_seconds`. Times are the running loop's.
+    batches of at most `batch_lines` and a megabyte; one takes at most `timeout_seconds`, and after
+    a failure the next waits up to `longest_wait_seconds`. Times are the running loop's.
     """
 
     def __init__(
@@ -69,10 +72,12 @@ class Shipper:
         if self._closed or full or len(line) > self._most_line_bytes:
             self.dropped += 1
         else:
-            self._lines.append((round(context.wall_clock.get()() * _NS), line))
+            self._lines.append((_now_ns(), line))
 
     async def __aenter__(self) -> Self:
-        self._task = asyncio.create_task(self._run(), name="log shipper")
+        self._closed = False
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._run(), name="log shipper")
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -98,8 +103,9 @@ class Shipper:
     async def _run(self) -> None:
         wait_seconds = self._every_seconds
         limits = httpx.Limits(max_connections=1)
+        verify = self._url.startswith("https:")  # to read the authorities takes time
         async with httpx.AsyncClient(
-            transport=self._transport, timeout=None, limits=limits, trust_env=False, verify=False
+            transport=self._transport, timeout=None, limits=limits, trust_env=False, verify=verify
         ) as client:
             while not (self._closed and not self._lines):
                 if len(self._lines) < self._batch_lines or self.last_error:
@@ -108,6 +114,7 @@ class Shipper:
                     wait_seconds = self._every_seconds
                 else:
                     wait_seconds = min(2 * wait_seconds, self._longest_wait_seconds)
+            await self._send(client)  # what was dropped since
 
     async def _pause(self, seconds: float) -> None:
         """Sleep; when the shipper is being closed meanwhile, no longer than it must."""
@@ -120,25 +127,39 @@ class Shipper:
 
     async def _send(self, client: httpx.AsyncClient) -> bool:
         """Push the oldest lines; they leave the buffer when they arrived, or never will."""
-        batch = list(itertools.islice(self._lines, self._batch_lines))
-        if not batch:
+        batch, dropped = self._oldest(), self.dropped
+        if not batch and dropped == self._told:
             return True
-        dropped = self.dropped
-        try:
-            async with asyncio.timeout(self._timeout_seconds):
-                status, reason = await self._push(client, self._body(batch, dropped))
-        except Exception as error:  # whatever it is, no request may hear of it
-            status, reason = 503, f"{type(error).__name__} {error}".strip()
+        status = await self._try(client, batch, dropped)
+        while status == _TOO_LARGE and len(batch) > 1:
+            batch = batch[: len(batch) // 2]
+            status = await self._try(client, batch, dropped)
         if status < 300:
             self.last_error = ""
             self._told = dropped
             self.sent += self._leave(len(batch))
             return True
-        self.failed += 1
-        self.last_error = reason
         if 400 <= status < 500 and status not in _TRY_AGAIN:  # it would be refused for ever
             self.dropped += self._leave(len(batch))
         return False
+
+    def _oldest(self) -> list[Line]:
+        """As many lines as fit into one batch; one that is larger goes alone."""
+        lines = list(itertools.islice(self._lines, self._batch_lines))
+        sizes = itertools.accumulate(len(line) for _, line in lines)
+        return lines[: max(1, sum(size <= _BATCH_BYTES for size in sizes))]
+
+    async def _try(self, client: httpx.AsyncClient, batch: list[Line], dropped: int) -> int:
+        """Push once; the status, 503 when there is none."""
+        try:
+            async with asyncio.timeout(self._timeout_seconds):
+                status, reason = await self._push(client, self._body(batch, dropped))
+        except Exception as error:  # whatever it is, no request may hear of it
+            status, reason = 503, f"{type(error).__name__} {error}".strip()
+        if status >= 300:
+            self.failed += 1
+            self.last_error = reason
+        return status
 
     async def _push(self, client: httpx.AsyncClient, body: bytes) -> tuple[int, str]:
         """The status, and the first words of the answer, which may have no end."""
@@ -163,7 +184,8 @@ class Shipper:
         if dropped > self._told:
             lost = {"event": "log lines dropped", "level": "warning", "count": dropped - self._told}
             text = json.dumps(self._labels | lost)
-            streams.setdefault("warning", []).append([str(batch[-1][0]), text])
+            at_ns = batch[-1][0] if batch else _now_ns()
+            streams.setdefault("warning", []).append([str(at_ns), text])
         return json.dumps(
             {
                 "streams": [
@@ -172,6 +194,10 @@ class Shipper:
                 ]
             }
         ).encode()
+
+
+def _now_ns() -> int:
+    return round(context.wall_clock.get()() * _NS)
 
 
 def _level(line: bytes) -> str:

@@ -2,9 +2,13 @@
 
 import asyncio
 import json
+import shutil
+import ssl
+import subprocess
 import threading
 from collections.abc import AsyncIterator, Callable
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -163,6 +167,64 @@ async def test_after_an_outage_the_kept_lines_arrive_and_the_store_is_told_of_th
     assert store.lines[6:] == ["after"]
 
 
+async def test_drops_that_nothing_follows_are_told_all_the_same():
+    gate = asyncio.Event()
+
+    async def is_stuck(_: httpx.Request) -> int:
+        await gate.wait()
+        return 204
+
+    store = Store(is_stuck)
+    async with shipper(store, most_lines=1) as stream:
+        stream.write(b'{"event":"x"}\n')
+        await asyncio.sleep(1)
+        stream.write(b"while the first is on its way\n")
+        gate.set()
+        await asyncio.sleep(1)
+        assert store.lines == ["x", "log lines dropped"]
+        stream.write(b'{"event":"y"}\n')
+        stream.write(b"just before the end\n")
+    assert store.lines[2:] == ["y", "log lines dropped"]
+    assert len(store.bodies) == 3
+
+
+async def test_a_batch_ends_at_a_megabyte_too():
+    store = LogStore(most_body_bytes=3_000_000)
+    async with shipper(httpx.ASGITransport(store.app)) as stream:
+        log = json_logger("users", "a", stream)
+        for _ in range(500):
+            log("crash", stack='"' * 9_000)
+        await asyncio.sleep(5)
+    assert (len(store), stream.dropped, stream.failed) == (500, 0, 0)
+
+
+async def test_a_batch_that_is_too_large_is_halved_and_only_a_line_too_large_alone_is_dropped():
+    async def takes_a_kilobyte(request: httpx.Request) -> int:
+        return 413 if len(request.content) > 1_000 else 204
+
+    store = Store(takes_a_kilobyte)
+    async with shipper(store) as stream:
+        for size in (1, 300, 300, 2_000, 300):
+            stream.write(b'{"event":"%s"}\n' % (b"x" * size))
+        await asyncio.sleep(5)
+    assert [len(line) for line in store.lines] == [1, 300, 300, 300, len("log lines dropped")]
+    assert (stream.sent, stream.dropped) == (4, 1)
+
+
+async def test_a_shipper_may_be_opened_again_and_opened_twice_it_runs_once():
+    store = Store(is_slow)
+    stream = shipper(store)
+    for round_ in "ab":
+        await stream.__aenter__()
+        await stream.__aenter__()
+        for n in range(3):
+            stream.write(f'{{"event":"{round_}{n}"}}\n'.encode())
+            await asyncio.sleep(1)
+        await stream.close(within_seconds=10)
+    assert store.lines == ["a0", "a1", "a2", "b0", "b1", "b2"]
+    assert (stream.sent, stream.dropped) == (6, 0)
+
+
 async def test_failures_are_tried_again_ever_more_seldom():
     store, instants = Store(accepts), []
 
@@ -215,6 +277,25 @@ async def test_a_shipper_never_started_only_fills_its_buffer():
     stream.write(b"x")
     await stream.close()
     assert (stream.waiting, stream.dropped) == (1, 1)
+
+
+@pytest.mark.real_time
+@pytest.mark.skipif(not shutil.which("openssl"), reason="openssl is not installed")
+async def test_a_store_whose_certificate_nobody_vouches_for_gets_nothing(tmp_path: Path):
+    key, certificate = tmp_path / "key", tmp_path / "certificate"
+    make = f"openssl req -x509 -newkey rsa:2048 -nodes -keyout {key} -out {certificate}"
+    subprocess.run([*make.split(), "-subj", "/CN=impostor"], check=True, capture_output=True)
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(certificate, key)
+    server = await asyncio.start_server(lambda *_: None, "127.0.0.1", 0, ssl=tls)
+    async with server:
+        url = f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        async with Shipper(url, LABELS, every_seconds=0.01) as stream:
+            stream.write(b"{}\n")
+            while not stream.last_error:
+                await asyncio.sleep(0.01)
+            await stream.close(within_seconds=0)
+        assert "CERTIFICATE_VERIFY_FAILED" in stream.last_error
 
 
 @pytest.mark.real_time
