@@ -28,7 +28,7 @@ class Series:
         """The newest value then; None when it is stale or more than five minutes old."""
         for seconds, value in reversed(self.samples):
             if seconds <= instant:
-                return value if instant - seconds < LOOK_BACK_SECONDS else None
+                return value if instant - seconds <= LOOK_BACK_SECONDS else None
         return None
 
     def __repr__(self) -> str:

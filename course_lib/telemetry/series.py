@@ -5,8 +5,9 @@ a window holds both its ends (since 3.0 it leaves out its start). Leaves out: na
 """
 
 import math
+from bisect import bisect_left
 from collections.abc import Iterable
-from itertools import pairwise
+from itertools import accumulate, pairwise
 
 Sample = tuple[float, float | None]
 """A time in seconds and a value; None marks the end of a series that went stale."""
@@ -25,9 +26,9 @@ def histogram_quantile(q: float, buckets: Iterable[tuple[float, float]]) -> floa
     bounds, counts = _cumulative(buckets)
     if len(bounds) < 2 or bounds[-1] != math.inf or not counts[-1]:
         return math.nan
-    rank = q * counts[-1]
-    found = next((i for i, count in enumerate(counts[:-1]) if count >= rank), len(bounds) - 1)
-    if found == len(bounds) - 1:
+    rank, last = q * counts[-1], len(bounds) - 1
+    found = bisect_left(counts, True, hi=last, key=lambda count: count >= rank)  # NaN is below any
+    if found == last:
         return bounds[-2]
     if found == 0 and bounds[0] <= 0:
         return bounds[0]
@@ -55,14 +56,14 @@ def rate(samples: Iterable[Sample], start: float, end: float) -> float | None:
 
 
 def _cumulative(buckets: Iterable[tuple[float, float]]) -> tuple[list[float], list[float]]:
-    """Sorted, equal bounds added up, and a count that falls lifted to the one before it."""
+    """Sorted, equal bounds added up, and a count that falls lifted to the highest before it."""
     merged: dict[float, float] = {}
     for bound, count in sorted(buckets):
         merged[bound] = merged.get(bound, 0.0) + count
-    counts: list[float] = []
-    for count in merged.values():
-        counts.append(counts[-1] if counts and count < counts[-1] else count)
-    return list(merged), counts
+    counts = list(merged.values())
+    highest = accumulate(counts, max)
+    lifted = [most if count < most else count for count, most in zip(counts, highest, strict=True)]
+    return list(merged), lifted
 
 
 def _growth(samples: Iterable[Sample], start: float, end: float) -> tuple[float, float] | None:

@@ -118,7 +118,7 @@ async def test_a_series_goes_stale_when_its_target_is_down_and_comes_back():
     await scraper.scrape("a")
     assert series.at(20.0) == 3.0
     assert list(series.samples) == [(0.0, 0.0), (10.0, None), (20.0, 3.0)]
-    assert series.at(321.0) is None, "older than five minutes"
+    assert series.at(320.0) == 3.0 and series.at(321.0) is None, "older than five minutes"
 
 
 async def test_the_targets_own_job_and_instance_are_kept_under_other_names():

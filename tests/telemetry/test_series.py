@@ -10,12 +10,14 @@ import os
 import re
 import shutil
 import subprocess
+from collections import deque
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from random import Random
 
 import pytest
 
+from course_lib.lab.series_memory import Series
 from course_lib.telemetry import metrics
 from course_lib.telemetry.series import Sample, histogram_quantile, increase, rate
 
@@ -108,17 +110,19 @@ def test_growth_equals_promtools(
 
 
 def buckets(random: Random) -> list[tuple[float, float]]:
-    """Cumulative buckets; some empty, some falling, some without the infinite one."""
+    """Cumulative buckets; some empty, some falling or NaN, some without the infinite one."""
     bounds = sorted({round(random.uniform(-0.3, 3), 3) for _ in range(random.randint(0, 8))})
     if random.random() < 0.6:
         bounds = [bound for bound in bounds if bound > 0]
     if random.random() < 0.95 or not bounds:
         bounds.append(math.inf)
     most, total, falls = random.choice([0, 1, 5, 1000]), 0.0, random.random() < 0.1
+    unknown = random.choice([0.0, 0.0, 0.3])
     found = []
     for bound in bounds:
         total += random.choice([0, random.randint(0, most), random.random() * most])
-        found.append((bound, total * (random.random() if falls else 1)))
+        count = total * (random.random() if falls else 1)
+        found.append((bound, math.nan if random.random() < unknown else count))
     return found
 
 
@@ -168,10 +172,19 @@ def test_the_quantile_of_a_histogram_equals_promtools(
         (-1, [(0.1, 1), (math.inf, 1)], -math.inf),
         (2, [(0.1, 1), (math.inf, 1)], math.inf),
         (math.nan, [(0.1, 1), (math.inf, 1)], math.nan),
+        (0.25, [(0.5, 10), (1, math.nan), (10, 12), (math.inf, 20)], math.nan),
     ],
 )
 def test_the_rules_of_the_quantile(q: float, given: list[tuple[float, float]], expected: float):
     assert metrics.histogram_quantile(q, given) == pytest.approx(expected, nan_ok=True)
+
+
+@needs_promtool
+def test_a_sample_is_the_value_now_for_as_long_as_it_is_in_promtool(tmp_path: Path):
+    series = Series("x", {}, deque([(0.0, 1.0)]))
+    instants = [0, 299_999, 300_000, 300_001]
+    got = promtool(tmp_path, {'x{n="0"}': "1"}, [("x", at) for at in instants])
+    assert [series.at(at / 1000) for at in instants] == [found.get(0) for found in got]
 
 
 def test_a_reset_counts_from_zero_and_three_requests_are_not_an_increase_of_three():
