@@ -2,13 +2,16 @@
 
 The exporter is OpenTelemetry's; the queue is ours, because the SDK's own does not count what
 it drops and may take half a minute to close. Whatever the collector does, the caller goes on.
-The thread and its connection are there while there is something to send, and no longer.
+The thread and its connection are there while there is something to send, and no longer; the
+child of a fork begins with neither, and leaves its parent's spans to the parent.
 """
 
+import os
 import threading
 from collections import deque
 from collections.abc import Callable
 from typing import Any, Self
+from weakref import WeakSet
 
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExportResult
@@ -28,7 +31,7 @@ def to_collector(
     """Send finished spans to `url`/v1/traces: every so often, or as soon as a batch is full.
 
     A batch has failed when the collector refuses it, or is silent for `timeout_seconds`. When the
-    queue is full, new spans are dropped.
+    queue is full, new spans are dropped. A batch is never larger than the queue.
     """
     import requests
     from opentelemetry.exporter.otlp.proto.http import Compression
@@ -37,34 +40,53 @@ def to_collector(
     session = requests.Session()
     session.trust_env = False
     session.stream = True
-    session.hooks["response"].append(_heard)
+    session.hooks["response"].append(answers := _Answers())
     exporter = OTLPSpanExporter(
         url.rstrip("/") + "/v1/traces",
         timeout=timeout_seconds,
         session=session,
         compression=Compression.Gzip if gzip else Compression.NoCompression,
     )
-    limits = queue_spans, batch_spans
-    return Reporter(exporter, limits, every_seconds, timeout_seconds, at_rest=session.close)
+    limits, heard = (queue_spans, batch_spans), lambda: answers.rejected
+    return Reporter(
+        exporter, limits, every_seconds, timeout_seconds, rejected=heard, at_rest=session.close
+    )
 
 
-def _heard(answer: Any, *_: Any, **__: Any) -> None:
-    """Read the answer, unless it may be endless: then the connection ends. Refuse a redirect.
+class _Answers:
+    """A hook that reads the answers; `.rejected` counts the spans that the last one turns down."""
 
-    The exporter does not follow redirects, and yet would take one for a delivery.
-    """
-    size, moved = answer.headers.get("content-length", ""), 300 <= answer.status_code < 400
-    if size.isdigit() and int(size) <= _LONGEST_ANSWER and not moved:
-        answer.content  # noqa: B018
-    answer.close()
-    if moved:
-        raise ConnectionError(f"the collector answers HTTP {answer.status_code}")
+    def __init__(self) -> None:
+        self.rejected = 0
+
+    def __call__(self, answer: Any, *_: Any, **__: Any) -> None:
+        """Read the answer, unless it may be endless: then the connection ends. Refuse a redirect.
+
+        The exporter does not follow redirects, and yet would take one for a delivery.
+        """
+        size, moved = answer.headers.get("content-length", ""), 300 <= answer.status_code < 400
+        short = size.isdigit() and int(size) <= _LONGEST_ANSWER and not moved
+        self.rejected = _rejected(answer.content) if short else 0
+        answer.close()
+        if moved:
+            raise ConnectionError(f"the collector answers HTTP {answer.status_code}")
+
+
+def _rejected(body: bytes) -> int:
+    """OTLP's partial success: how many spans were not taken, though their batch was."""
+    from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
+
+    try:
+        return max(0, ExportTraceServiceResponse.FromString(body).partial_success.rejected_spans)
+    except Exception:  # a page of some proxy
+        return 0
 
 
 class Reporter:
     """A bounded queue and the thread that empties it; call it with a finished span.
 
-    `.sent`, `.failed` (not delivered) and `.dropped` (queue full, or closed) count spans.
+    `.sent`, `.failed` (not delivered) and `.dropped` (queue full, or closed) count the spans of
+    this process.
     """
 
     def __init__(
@@ -74,30 +96,38 @@ class Reporter:
         every_seconds: float,
         timeout_seconds: float,
         *,
+        rejected: Callable[[], int] = lambda: 0,
         at_rest: Callable[[], object] = lambda: None,
     ) -> None:
-        self.sent = self.failed = self.dropped = 0
         self._exporter = exporter
-        self._queue: deque[ReadableSpan] = deque()
-        self._limits, self._at_rest = limits, at_rest
+        self._queue_spans, self._batch_spans = limits[0], min(limits)
+        self._rejected, self._at_rest = rejected, at_rest
         self._every_seconds, self._timeout_seconds = every_seconds, timeout_seconds
+        self._closing = self._giving_up = False
+        self._begin()
+        _reporters.add(self)
+
+    def _begin(self) -> None:
+        """Begin with nothing, as after a fork: its parent's thread may have held the lock."""
+        self.sent = self.failed = self.dropped = 0
+        self._queue: deque[ReadableSpan] = deque()
         self._changed = threading.Condition()
         self._awake = threading.Event()
         self._thread: threading.Thread | None = None
         self._on_the_way = 0
-        self._closing = self._giving_up = False
 
     def __call__(self, span: ReadableSpan) -> None:
         """Take a span; returns at once."""
         with self._changed:
-            if self._closing or len(self._queue) >= self._limits[0]:
+            if self._closing or len(self._queue) >= self._queue_spans:
                 self.dropped += 1
                 return
+            if self._thread is None:
+                thread = threading.Thread(target=self._work, name="spans", daemon=True)
+                thread.start()  # raises where there are too many
+                self._thread = thread
             self._queue.append(span)
-            if self._thread is None or not self._thread.is_alive():  # a fork leaves threads behind
-                self._thread = threading.Thread(target=self._work, name="spans", daemon=True)
-                self._thread.start()
-        if len(self._queue) >= self._limits[1]:
+        if len(self._queue) >= self._batch_spans:
             self._awake.set()
 
     @property
@@ -142,6 +172,7 @@ class Reporter:
         self.close()
 
     def _work(self) -> None:
+        self._at_rest()  # a connection from before a fork is the parent's
         while True:
             self._awake.wait(self._every_seconds)
             self._awake.clear()
@@ -151,8 +182,9 @@ class Reporter:
                 delivered = not self._giving_up and self._deliver(batch)
                 with self._changed:
                     gone, self._on_the_way = self._on_the_way, 0
-                    self.sent += gone if delivered else 0
-                    self.failed += 0 if delivered else gone
+                    lost = min(gone, self._rejected()) if delivered else gone
+                    self.sent += gone - lost
+                    self.failed += lost
                     self._changed.notify_all()
             self._at_rest()
             with self._changed:
@@ -162,7 +194,7 @@ class Reporter:
 
     def _next_batch(self) -> list[ReadableSpan]:
         with self._changed:
-            self._on_the_way = min(len(self._queue), self._limits[1])
+            self._on_the_way = min(len(self._queue), self._batch_spans)
             return [self._queue.popleft() for _ in range(self._on_the_way)]
 
     def _deliver(self, batch: list[ReadableSpan]) -> bool:
@@ -170,3 +202,14 @@ class Reporter:
             return bool(self._exporter.export(batch) is SpanExportResult.SUCCESS)
         except Exception:
             return False
+
+
+_reporters: WeakSet[Reporter] = WeakSet()
+
+
+def _begin_in_child() -> None:
+    for reporter in _reporters:
+        reporter._begin()
+
+
+os.register_at_fork(after_in_child=_begin_in_child)

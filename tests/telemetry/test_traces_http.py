@@ -1,6 +1,8 @@
 """The reporter over real sockets: whatever the collector does, the caller goes on at once."""
 
 import asyncio
+import os
+import signal
 import socket
 import threading
 import time
@@ -8,6 +10,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import closing, contextmanager
 
 import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 from opentelemetry.sdk.trace.export import SpanExportResult
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -101,6 +104,52 @@ def test_what_comes_while_a_batch_is_on_its_way_waits_for_its_own_batch():
     assert exporter.sizes == [4, 4]
 
 
+def test_a_batch_is_full_when_the_queue_is():
+    exporter = Batches()
+    with Reporter(exporter, (4, 100), every_seconds=3600, timeout_seconds=1) as reporter:
+        record(reporter, 4)
+        until(lambda: reporter.sent == 4)
+    assert exporter.sizes == [4] and reporter.dropped == 0
+
+
+def test_a_span_for_which_no_thread_can_be_had_is_counted_and_the_next_one_leaves(monkeypatch):
+    def refused(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    exporter = Batches()
+    with Reporter(exporter, (100, 4), every_seconds=3600, timeout_seconds=1) as reporter:
+        spans = Spans("users", export=reporter)
+        with monkeypatch.context() as crowded:
+            crowded.setattr(threading.Thread, "start", refused)
+            spans.start("get").end()
+        spans.start("get").end()
+    assert (spans.export_errors, exporter.sizes) == (1, [1])
+
+
+def test_the_child_of_a_fork_waits_for_no_thread_of_its_parent_and_sends_only_its_own():
+    exporter, holding, over = Batches(), threading.Event(), threading.Event()
+
+    def hold(reporter: Reporter) -> None:
+        with reporter._changed:
+            holding.set()
+            over.wait()
+
+    with Reporter(exporter, (100, 100), every_seconds=3600, timeout_seconds=1) as reporter:
+        record(reporter, 3)
+        holder = threading.Thread(target=hold, args=[reporter])
+        holder.start()
+        holding.wait()
+        child = os.fork()
+        if child == 0:
+            signal.alarm(10)
+            record(reporter, 1)
+            os._exit(not (reporter.flush() and reporter.sent == 1 and exporter.sizes == [1]))
+        over.set()
+        holder.join()
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert exporter.sizes == [3]
+
+
 def test_a_flush_of_nothing_sends_nothing_early_later_on():
     exporter = Batches()
     with Reporter(exporter, (100, 4), every_seconds=3600, timeout_seconds=1) as reporter:
@@ -179,6 +228,22 @@ def test_a_collector_in_trouble_costs_spans_and_not_time(collector, capfd):
     assert reporter.sent == 0 and reporter.waiting == 0
     assert reporter.failed + reporter.dropped == 5000
     assert capfd.readouterr() == ("", "")
+
+
+def test_what_a_collector_rejects_of_a_batch_counts_as_failed():
+    rejection = ExportTraceServiceResponse()
+    rejection.partial_success.rejected_spans = 7
+    answers = [rejection.SerializeToString(), b"<html>", b""]
+
+    async def answer(request: Request) -> Response:
+        return Response(answers.pop(0))
+
+    app = Starlette(routes=[Route("/v1/traces", answer, methods=["POST"])])
+    with serve(app) as server, to_collector(server.url) as reporter:
+        for _ in range(3):
+            record(reporter, 10)
+            assert reporter.flush()
+        assert (reporter.sent, reporter.failed, reporter.dropped) == (23, 7, 0)
 
 
 def test_closing_does_not_wait_for_a_collector_that_hangs():
