@@ -109,9 +109,9 @@ class Prometheus(ServerProcess):
     def query(self, expression: str, *, at: float | None = None) -> list[Value]:
         """What a PromQL expression gives now, or `at` seconds since 1970, series by series.
 
-        Raises ValueError with Prometheus's own words when it is not a valid expression.
+        Raises ValueError when it is not valid (in Prometheus's own words) or gives a range.
         """
-        result = self._ask(expression, at)
+        result = self._ask(expression, at, "vector", "scalar")
         if isinstance(result[0] if result else {}, dict):
             return [Value(_labels(series), float(series["value"][1])) for series in result]
         return [Value({}, float(result[1]))]  # a scalar
@@ -122,7 +122,7 @@ class Prometheus(ServerProcess):
         """The raw samples a range selector such as `up[1m]` finds: labels and (seconds, value)."""
         return [
             (_labels(series), [(float(at), float(value)) for at, value in series["values"]])
-            for series in self._ask(selector, at)
+            for series in self._ask(selector, at, "matrix")
         ]
 
     def memory(self, *selectors: str, at: float | None = None) -> SeriesMemory:
@@ -149,9 +149,13 @@ class Prometheus(ServerProcess):
                 await asyncio.sleep(0.1)
         return found
 
-    def _ask(self, expression: str, at: float | None) -> Any:
+    def _ask(self, expression: str, at: float | None, *kinds: str) -> Any:
         instant = {} if at is None else {"time": at}
-        return self.api("query", query=expression, **instant)["result"]
+        answer = self.api("query", query=expression, **instant)
+        if answer["resultType"] not in kinds:
+            expected = " or ".join(kinds)
+            raise ValueError(f"{expression} gives a {answer['resultType']}, not a {expected}")
+        return answer["result"]
 
     def stop(self) -> None:
         """End it and remove its folder; a second time does nothing."""

@@ -224,6 +224,18 @@ def test_a_new_one_replaces_the_one_before():
 
 
 @needs_prometheus
+def test_an_answer_of_another_kind_is_named():
+    with Prometheus({}) as prometheus:
+        with pytest.raises(ValueError, match=r"up\[1m\] gives a matrix, not a vector or scalar"):
+            prometheus.query("up[1m]")
+        with pytest.raises(ValueError, match='"text" gives a string'):
+            prometheus.query('"text"')
+        with pytest.raises(ValueError, match=r"vector\(1\) gives a vector, not a matrix"):
+            prometheus.samples("vector(1)")
+        assert prometheus.samples("up[1m]") == []
+
+
+@needs_prometheus
 @pytest.mark.skipif(sys.platform != "linux", reason="the kernel's help is Linux only")
 def test_it_dies_with_a_parent_that_is_killed():
     code = (
