@@ -31,17 +31,24 @@ def drain_on_sigterm(health: Health, *, notice_seconds: float = 5.0) -> None:
 
     What SIGTERM did before (uvicorn: take no more connections, finish, end) happens
     `notice_seconds` later, or at once at the second SIGTERM. Must be called in the main thread.
+    What `loop.add_signal_handler` set cannot be put off: it is taken away, with a RuntimeError.
     """
     if threading.current_thread() is not threading.main_thread():
         raise RuntimeError("signals arrive in the main thread: call drain_on_sigterm there")
-    loop, usual = asyncio.get_running_loop(), signal.getsignal(signal.SIGTERM)
+    loop = asyncio.get_running_loop()
+    if loop.remove_signal_handler(signal.SIGTERM):  # the one way to ask whether there is one
+        raise RuntimeError(
+            "SIGTERM has a handler of the loop (add_signal_handler), which cannot be put off: "
+            "let that handler start shut_down(health, stop) instead of drain_on_sigterm"
+        )
+    usual = signal.getsignal(signal.SIGTERM)
 
     def end(number: int) -> None:
         signal.signal(signal.SIGTERM, usual or signal.SIG_DFL)
         signal.raise_signal(number)
 
     def received(number: int, _frame: Any) -> None:
-        if health.draining:
+        if health.draining or loop.is_closed():
             end(number)
         else:
             health.drain()

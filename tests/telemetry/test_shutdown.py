@@ -4,6 +4,8 @@ Tests of the same inside this process stand in `tests/lab/test_leaving.py`.
 """
 
 import asyncio
+import signal
+import subprocess
 import sys
 from collections.abc import Awaitable, Callable
 from random import Random
@@ -136,3 +138,25 @@ async def test_outside_the_main_thread_it_says_where_it_belongs():
 
     with pytest.raises(RuntimeError, match="main thread"):
         await asyncio.to_thread(elsewhere)
+
+
+@pytest.mark.real_time
+async def test_a_handler_of_the_loop_cannot_be_put_off_so_it_says_what_to_do():
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, print)
+    with pytest.raises(RuntimeError, match=r"let that handler start shut_down\(health, stop\)"):
+        drain_on_sigterm(Health())
+
+
+AFTERWARDS = """
+import asyncio, signal
+from course_lib.telemetry.health import Health
+from course_lib.telemetry.shutdown import drain_on_sigterm
+async def main(): drain_on_sigterm(Health(), notice_seconds=60)
+asyncio.run(main())
+signal.raise_signal(signal.SIGTERM)
+"""
+
+
+def test_when_the_loop_has_closed_a_sigterm_ends_the_process_at_once():
+    ended = subprocess.run([sys.executable, "-c", AFTERWARDS], timeout=60)
+    assert ended.returncode == -signal.SIGTERM
