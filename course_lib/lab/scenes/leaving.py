@@ -8,6 +8,7 @@ import asyncio
 import threading
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
+from functools import partial
 from random import Random
 from typing import Any
 
@@ -79,7 +80,7 @@ class ReadyInstance(FleetInstance):
     def leave(self) -> None:
         """Go away in order, and return before it is done."""
         self.health.drain()
-        stopping = threading.Timer(self._notice_seconds, self.stop)
+        stopping = threading.Timer(self._notice_seconds, self.server.stop)  # no later life
         stopping.daemon = True
         stopping.start()
 
@@ -93,7 +94,8 @@ class ReadyInstance(FleetInstance):
 
     async def left(self) -> None:
         """Go away in order: not ready, wait, drain, stop."""
-        await shut_down(self.health, self.stopped, notice_seconds=self._notice_seconds)
+        stop = partial(asyncio.to_thread, self.server.stop)
+        await shut_down(self.health, stop, notice_seconds=self._notice_seconds)
 
     def recover(self) -> None:
         """Be as fast as before, and have the database back."""

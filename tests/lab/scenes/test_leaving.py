@@ -1,5 +1,6 @@
 """Instances that leave, and the balancer that asks who is ready."""
 
+import threading
 import time
 from typing import Any
 
@@ -51,3 +52,15 @@ async def test_who_asks_for_its_health_is_not_counted_as_served():
         await client("/readyz")
         assert fleet.served == {"a": 1}
         await client.aclose()
+
+
+def test_a_leave_that_was_overtaken_does_not_stop_the_next_life():
+    with ReadyFleet(lambda name: work, "a", notice_seconds=0.2) as fleet:
+        a = fleet["a"]
+        a.acts["leave"]()
+        a.kill()
+        a.revive()
+        for timer in threading.enumerate():
+            if isinstance(timer, threading.Timer):
+                timer.join()
+        assert a.state == "up"
