@@ -1,8 +1,9 @@
 """What a service says about itself: is it alive, is it ready, has it started.
 
 A check is a function, plain or async, that raises or returns False when something is wrong. It may
-hang: the page says so after `check_seconds`, and the check is not started a second time beside
-itself. Leaves out how often anybody asks; that is the business of `probes`.
+hang: the page says so after `check_seconds`. A plain one runs on in its thread and is not started
+a second time beside itself; an async one is cancelled, which a thread it waits for does not hear of
+(a blocking driver: pass its plain function). Leaves out how often anybody asks (see `probes`).
 """
 
 import asyncio
@@ -152,6 +153,8 @@ class _OwnThread(Executor):
             def run() -> None:
                 try:
                     result.set_result(check())
+                except StopIteration as error:  # asyncio's futures do not take it
+                    result.set_exception(RuntimeError(repr(error)))
                 except BaseException as error:
                     result.set_exception(error)
 

@@ -208,6 +208,13 @@ async def test_on_a_real_server_a_plain_check_that_blocks_holds_up_nobody():
 
 
 @pytest.mark.real_time
+async def test_a_plain_check_that_raises_stop_iteration_has_failed_at_once():
+    health = Health()
+    health.readiness("first", lambda: next(iter(())))
+    assert (await health.report("readiness")).checks == {"first": "RuntimeError"}
+
+
+@pytest.mark.real_time
 async def test_a_body_is_json_that_names_each_check():
     health = Health()
     health.startup('a "name"\n', fine)
