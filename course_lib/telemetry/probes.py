@@ -148,6 +148,11 @@ class Prober:
                 status = await self._ask()
         except TimeoutError:
             return f"no answer within {self.probe.timeout_seconds:g} s"
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            return "cancelled"
         except Exception as error:
             return str(error) or type(error).__name__
         return None if 200 <= status < 400 else f"HTTP {status}"

@@ -25,7 +25,7 @@ class Watched:
     async def ask(self) -> int:
         self.asked.append(now())
         answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
-        if isinstance(answer, Exception):
+        if isinstance(answer, BaseException):
             raise answer
         if isinstance(answer, float):
             await asyncio.sleep(answer)
@@ -114,10 +114,10 @@ async def test_an_answer_after_the_timeout_is_a_failure():
 
 
 async def test_whatever_goes_wrong_while_asking_is_a_failure():
-    errors = [ConnectionRefusedError("refused"), ValueError()]
+    errors = [ConnectionRefusedError("refused"), ValueError(), asyncio.CancelledError(), 200]
     problems: list[str | None] = []
-    await Watched(errors, Probe(), on_answer=problems.append).until(25)
-    assert problems == ["refused", "ValueError"]
+    await Watched(errors, Probe(), on_answer=problems.append).until(45)
+    assert problems == ["refused", "ValueError", "cancelled", None]
 
 
 async def test_the_initial_delay_skips_ticks_and_moves_none():
@@ -233,6 +233,28 @@ async def test_a_body_without_end_is_not_read_to_its_end():
     way = httpx.MockTransport(lambda request: httpx.Response(200, content=endless()))
     assert await http_get("http://users/healthz", way)() == 200
     assert read <= 20_000
+
+
+async def test_a_body_that_is_not_what_its_headers_say_is_nobody_s_business():
+    async def plain() -> AsyncIterator[bytes]:
+        yield b"ok"
+
+    headers = {"content-encoding": "gzip"}
+    way = httpx.MockTransport(lambda _: httpx.Response(200, headers=headers, content=plain()))
+    assert await http_get("http://users/healthz", way)() == 200
+
+
+async def test_no_cookie_is_kept_nor_sent_to_where_a_redirect_leads():
+    cookies = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        cookies.append(request.headers.get("cookie"))
+        headers = {"set-cookie": "session=1; Path=/", "location": "/new"}
+        return httpx.Response(302 if request.url.path == "/healthz" else 200, headers=headers)
+
+    ask = http_get("http://users/healthz", httpx.MockTransport(answer))
+    assert [await ask(), await ask()] == [200, 200]
+    assert cookies == [None] * 4
 
 
 @pytest.mark.real_time
