@@ -15,6 +15,7 @@ from prometheus_client import (
     Summary,
     disable_created_metrics,
 )
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
 from course_lib import context
 from course_lib.telemetry.metrics_page import MetricsApp, exposition, metrics_app, parse
@@ -24,7 +25,9 @@ __all__ = [
     "BUCKETS_SECONDS",
     "CollectorRegistry",
     "Counter",
+    "CounterMetricFamily",
     "Gauge",
+    "GaugeMetricFamily",
     "Histogram",
     "MetricsApp",
     "Red",

@@ -10,11 +10,18 @@ import math
 import threading
 import time
 from collections import deque
+from collections.abc import Iterator
 from typing import Self
 
 import psutil
 
-from course_lib.telemetry.metrics import CollectorRegistry, Counter, Gauge, Histogram
+from course_lib.telemetry.metrics import (
+    CollectorRegistry,
+    Counter,
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    Histogram,
+)
 
 PAUSE_BUCKETS_SECONDS = (0.0001, 0.001, 0.01, 0.1, 1.0)
 LAG_BUCKETS_SECONDS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
@@ -51,14 +58,17 @@ class Runtime:
             registry=registry,
             buckets=LAG_BUCKETS_SECONDS,
         )
-        for name, says, read in (
-            ("event_loop_lag_seconds_max", "The longest lag so far", self.longest_lag),
-            ("python_threads", "Threads that are alive", threading.active_count),
-            ("python_tasks", "Tasks of the loop that are not done", self._tasks),
-            ("process_cpu_seconds", "CPU time used so far", self._cpu_seconds),
-            ("process_resident_memory_bytes", "Memory in RAM", self._memory_bytes),
-        ):
-            Gauge(name, says, registry=registry).set_function(read)
+        registry.register(self)
+
+    def collect(self) -> Iterator[CounterMetricFamily | GaugeMetricFamily]:
+        """The figures that are read when they are scraped."""
+        cpu, memory = self._process.cpu_times(), self._process.memory_info()
+        gauge, counter = GaugeMetricFamily, CounterMetricFamily
+        yield gauge("event_loop_lag_seconds_max", "The longest lag so far", self.longest_lag())
+        yield gauge("python_threads", "Threads that are alive", threading.active_count())
+        yield gauge("python_tasks", "Tasks of the loop that are not done", self._tasks())
+        yield gauge("process_resident_memory_bytes", "Memory in RAM", memory.rss)
+        yield counter("process_cpu_seconds", "CPU time used so far", cpu.user + cpu.system)
 
     def longest_lag(self) -> float:
         """Seconds; read from another thread it also knows of a block that is not over."""
@@ -68,17 +78,15 @@ class Runtime:
         """Measure the running loop; starting again changes nothing."""
         if self._task is None:
             self._task = asyncio.get_running_loop().create_task(self._measure(), name="loop lag")
+            self._task.add_done_callback(self._ended)
             gc.callbacks.append(self._on_collection)
         return self
 
     async def stop(self) -> None:
         """Measure no more; the figures stay."""
-        task, self._task = self._task, None
-        if task is not None:
-            gc.callbacks.remove(self._on_collection)
-            task.cancel()
-            await asyncio.wait([task])
-            self._count_collections()
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
 
     async def __aenter__(self) -> Self:
         return self.start()
@@ -99,6 +107,11 @@ class Runtime:
         finally:
             self._due = math.inf
 
+    def _ended(self, _: object) -> None:  # also when the loop ends before anybody has stopped it
+        self._task = None
+        gc.callbacks.remove(self._on_collection)
+        self._count_collections()
+
     def _on_collection(self, phase: str, details: dict[str, int]) -> None:
         # A collection may begin while a metric's lock is held, so no metric may be touched here.
         if phase == "start":
@@ -114,10 +127,3 @@ class Runtime:
 
     def _tasks(self) -> int:
         return 0 if self._task is None else len(asyncio.all_tasks(self._task.get_loop()))
-
-    def _memory_bytes(self) -> float:
-        return self._process.memory_info().rss
-
-    def _cpu_seconds(self) -> float:
-        used = self._process.cpu_times()
-        return used.user + used.system

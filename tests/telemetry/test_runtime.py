@@ -77,7 +77,9 @@ async def test_threads_tasks_and_memory_are_what_they_are_when_scraped():
         thread.join()
         task.cancel()
         assert read(registry, "process_resident_memory_bytes") > 10_000_000
-        assert read(registry, "process_cpu_seconds") > 0
+        assert read(registry, "process_cpu_seconds_total") > 0
+        kinds = {family.name: family.type for family in registry.collect()}
+        assert (kinds["process_cpu_seconds"], kinds["python_threads"]) == ("counter", "gauge")
     assert (after[0] - before[0], after[1] - before[1]) == (1, 1)
 
 
@@ -99,3 +101,21 @@ async def test_nothing_is_left_behind_and_the_figures_stay():
 async def test_every_service_has_a_registry_of_its_own():
     async with Runtime(CollectorRegistry()), Runtime(CollectorRegistry()):
         pass
+
+
+async def test_a_loop_that_ends_before_anybody_has_stopped_it_leaves_nothing_behind_either():
+    callbacks = list(gc.callbacks)
+    registry = CollectorRegistry()
+    runtime = Runtime(registry, every_seconds=0.001)
+
+    async def measured() -> None:
+        before = read(registry, "event_loop_lag_seconds_count")
+        runtime.start()
+        async with asyncio.timeout(5):
+            while read(registry, "event_loop_lag_seconds_count") == before:
+                await asyncio.sleep(0)
+
+    for _ in range(2):
+        await asyncio.to_thread(asyncio.run, measured())
+        assert gc.callbacks == callbacks
+    await runtime.stop()

@@ -63,11 +63,11 @@ async def figures(service: Service, *, requests: int = 10) -> dict[str, float]:
     The lag is the mean.
     """
     with serve(service.app, "blocked") as server:
-        used, began = service.read("process_cpu_seconds"), time.perf_counter()
+        used, began = service.read("process_cpu_seconds_total"), time.perf_counter()
         async with HttpLoad(server.url) as client:
             await load(client, requests=requests, request="/")
         woken = service.read("event_loop_lag_seconds_count")
-        used, took = service.read("process_cpu_seconds") - used, time.perf_counter() - began
+        used, took = service.read("process_cpu_seconds_total") - used, time.perf_counter() - began
         return {
             "CPU (%)": 100 * used / took,
             "memory (MB)": service.read("process_resident_memory_bytes") / 1e6,
