@@ -46,6 +46,12 @@ class GrpcHealth(health.aio.HealthServicer):
         finally:
             looking.cancel()
 
+    async def enter_graceful_shutdown(self) -> None:
+        """Be NOT_SERVING for good, also to who has not asked yet."""
+        for service in self._kinds:
+            await self.set(service, _STATUS.NOT_SERVING)
+        await super().enter_graceful_shutdown()
+
     async def _look_again(self, service: str) -> None:
         while True:
             await asyncio.sleep(self._every_seconds)

@@ -95,6 +95,16 @@ async def test_two_watchers_hear_the_same_and_an_unknown_service_may_be_watched(
     assert then == [NOT_SERVING, NOT_SERVING]
 
 
+async def test_after_enter_graceful_shutdown_no_service_serves_whether_asked_before_or_not():
+    adder = GrpcHealth(Health(), "shop.Users")
+    await adder.enter_graceful_shutdown()
+    with serve_grpc(adder.add) as server:
+        async with grpc.aio.insecure_channel(server.address) as channel:
+            ask = health_pb2_grpc.HealthStub(channel)
+            statuses = [(await ask.Check(asked(each))).status for each in ("", "shop.Users")]
+    assert statuses == [NOT_SERVING] * 2
+
+
 async def test_a_hanging_check_delays_the_answer_by_its_limit_and_no_more():
     health = Health(check_seconds=0.05)
     health.readiness("database", asyncio.Event().wait)
