@@ -5,7 +5,8 @@ Leaves out images, volumes, and limits of memory and CPU.
 
 import asyncio
 import math
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 
 
@@ -26,6 +27,7 @@ class Container:
         self._start_seconds = start_seconds
         self._started_at = math.inf
         self._hung = asyncio.Event()
+        self._open: set[asyncio.Timeout] = set()
         self._ended = asyncio.Event()
         self._ending: asyncio.Task[None] | None = None
 
@@ -35,17 +37,29 @@ class Container:
         waited = asyncio.get_running_loop().time() - self._started_at
         return waited >= self._start_seconds and not self._ended.is_set()
 
-    async def arrive(self) -> None:
-        """What every request goes through first: raises ConnectionRefusedError, or never ends."""
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[None]:
+        """What every request lives in: raises ConnectionRefusedError, or ConnectionResetError."""
         if not self.listening:
             raise ConnectionRefusedError("connection refused")
-        if self._hung.is_set():
-            await asyncio.Event().wait()
+        scope = asyncio.timeout(None)
+        try:
+            async with scope:
+                self._open.add(scope)
+                if self._hung.is_set():
+                    await asyncio.Event().wait()
+                yield
+        except TimeoutError:
+            if not scope.expired():
+                raise
+            raise ConnectionResetError("connection reset by peer") from None
+        finally:
+            self._open.discard(scope)
 
     async def get(self, path: str) -> int:
         """GET a page and return the HTTP status."""
-        await self.arrive()
-        return await _status(self._app, path)
+        async with self.connection():
+            return await _status(self._app, path)
 
     def hang(self) -> None:
         """Answer nothing more: a deadlock, or an event loop that is blocked."""
@@ -55,7 +69,7 @@ class Container:
         """End at once; so does SIGKILL."""
         if self._ending is not None:
             self._ending.cancel()
-        self._ended.set()
+        self._finish()
 
     async def run(self) -> None:
         """Live until it has ended."""
@@ -70,7 +84,13 @@ class Container:
     async def _end(self) -> None:
         if self._on_term is not None:
             await self._on_term()
+        self._finish()
+
+    def _finish(self) -> None:
+        """End, and with it every request that is in flight."""
         self._ended.set()
+        while self._open:
+            self._open.pop().reschedule(0)
 
 
 async def _status(app: Any, path: str) -> int:

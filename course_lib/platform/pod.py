@@ -115,8 +115,8 @@ class Pod:
                 await asyncio.wait((life,), timeout=self._grace_seconds)
                 if not life.done():
                     self._event(f"Killing: did not end within {self._grace_seconds:g} s")
-            container.crash()
         finally:
+            container.crash()
             for task in (life, unwell):
                 task.cancel()
             self._unwell.clear()

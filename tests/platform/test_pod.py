@@ -70,6 +70,19 @@ async def test_one_that_hears_sigterm_ends_as_soon_as_it_likes():
     ]
 
 
+async def test_looking_after_it_no_more_ends_it_also_while_it_finishes():
+    said, ended = Health(), []
+    said.liveness("pool", lambda: False)
+
+    async def finish() -> None:
+        await asyncio.sleep(4)
+        ended.append("in order")
+
+    await after(32, Pod(lambda: Container(said, on_term=finish), liveness=Probe()))
+    await asyncio.sleep(10)
+    assert ended == []
+
+
 async def test_a_process_that_ends_by_itself_is_restarted_without_any_probe():
     pod = Pod(healthy())
     await after(60, pod, (5, crash(pod)), (7, crash(pod)))

@@ -58,12 +58,12 @@ class _Users(Container):
 
     async def get_user(self, user_id: int) -> None:
         """Answer from the cache, or ask the database."""
-        await self.arrive()
-        now = asyncio.get_running_loop().time()
-        if now - self._cached.get(user_id, -math.inf) >= _REMEMBERED_SECONDS:
-            await self._database.query()
-            self._cached[user_id] = now
-        await asyncio.sleep(0.005)
+        async with self.connection():
+            now = asyncio.get_running_loop().time()
+            if now - self._cached.get(user_id, -math.inf) >= _REMEMBERED_SECONDS:
+                await self._database.query()
+                self._cached[user_id] = now
+            await asyncio.sleep(0.005)
 
 
 async def hiccup(
