@@ -1,12 +1,11 @@
 """Logs are events with fields, one JSON object a line (structlog), never sentences to be parsed.
 
-Secrets never appear: a field whose name sounds like one is redacted at any depth, and so are
-credentials inside a text. A value JSON does not know is written as its text; logging never
-raises. Buffering is the stream's business.
+Secrets do not appear: a field whose name sounds like one is redacted at any depth, and so are
+credentials inside a text; what neither sounds nor looks like one gets through. A value JSON does
+not know is written as its text; logging never raises. Buffering is the stream's business.
 """
 
 import dataclasses
-import io
 import re
 from collections.abc import Callable, MutableMapping
 from datetime import UTC, datetime
@@ -23,14 +22,20 @@ _NAMES = (
     r"|(?:api|private).?key"
 )
 _SECRET_NAME = re.compile(_NAMES, re.IGNORECASE)
-_SECRET_TEXT = (
-    (re.compile(r"\b(basic|bearer)(\s+)[\w.~+/=-]+", re.IGNORECASE), r"\1\2[redacted]"),
-    (re.compile(r"\beyJ[\w-]+\.[\w-]+\.[\w-]*"), "[redacted]"),  # a JSON web token
-    (re.compile(rf"((?:{_NAMES})\w*(?:=|%3D|:\s*))[^\s,;&)]+", re.I), r"\1[redacted]"),
-    # a field in quotes, in a text that is JSON or a printed dict
-    (re.compile(rf"((?:{_NAMES})\w*\\*[\"']\s*:\s*\\*[\"'])[^\"'\\]+", re.I), r"\1[redacted]"),
-    (re.compile(r"(://[^\s/:@]{0,200}:)[^\s/]{1,200}@"), r"\1[redacted]@"),  # a URL's password
-    (re.compile(r"(://)[^\s/:@]{20,200}@"), r"\1[redacted]@"),  # a token in the user's place
+# password=x, "password": "x", {'password': b'x'}, also where a text is quoted once more: \"x\"
+_NAMED = rf"((?:{_NAMES})\w{{0,64}}\\*[\"']?\s*(?:[=:]+|%3D)\s*)"
+_QUOTED = r"b?(\\*[\"']).*?(?:(?<!\\)\2|\Z)"
+_SECRET_TEXT = tuple(
+    (re.compile(pattern, re.IGNORECASE | re.DOTALL), replacement)
+    for pattern, replacement in (
+        (r"-----BEGIN [\w ]*PRIVATE KEY-----.*?(?:-----END [\w ]*-----|\Z)", "[redacted]"),
+        (r"((?:cookie|authorization)\s*:\s*)[^\r\n]+", r"\1[redacted]"),
+        (r"\b(basic|bearer)(\s+)[\w.~+/=-]+", r"\1\2[redacted]"),
+        (r"\beyJ[\w-]+\.[\w-]+\.[\w-]*", "[redacted]"),  # a JSON web token
+        (rf"{_NAMED}(?:{_QUOTED}|[^\s,;&)]+)", r"\1[redacted]"),
+        (r"(://[^\s/:@]{0,200}:)[^\s/]{1,200}@", r"\1[redacted]@"),  # a URL's password
+        (r"(://)[^\s/:@]{20,200}@", r"\1[redacted]@"),  # a token in the user's place
+    )
 )
 _HINTS = (
     *("pass", "pwd", "secret", "token", "authorization", "credential", "cookie", "session", "key"),
@@ -65,21 +70,26 @@ class Log(structlog.BoundLoggerBase):
         if "event" in fields:
             fields["event_"] = fields.pop("event")
         fields["event"] = event
-        line: Any = {**self._context, **_redact(fields)}
-        for process in self._processors:  # what structlog's `_process_event` does, and no more
-            line = process(self._logger, level, line)
+        try:
+            line: Any = {**self._context, **_redact(fields)}
+            for process in self._processors:  # what structlog's `_process_event` does, and no more
+                line = process(self._logger, level, line)
+        except Exception:  # a value that cannot be looked at, or changes meanwhile
+            self._logger.lost += 1
+            line = {**self._context, "event": _redacted(_text(event))}
+            line = _render(None, level, _stamp(None, level, line))
         try:
             self._logger.write(line)
         except Exception:  # a full disk or a closed stream must not fail the call that is logged
             self._logger.lost += 1
 
     def bind(self, **fields: Any) -> Self:
-        """A logger that adds these fields to every event."""
-        return super().bind(**_redact(fields))
+        """A logger that adds these fields, as they are now, to every event."""
+        return super().bind(**_redacted(fields))
 
     @property
     def lost(self) -> int:
-        """Events that the stream did not take."""
+        """Events that the stream did not take, or that came without their fields."""
         return self._logger.lost
 
 
@@ -93,7 +103,7 @@ class _Sink:
 def _writer(stream: Any) -> Callable[[bytes], Any]:
     if hasattr(stream, "append"):
         return lambda line: stream.append(line[:-1].decode())
-    if isinstance(stream, io.TextIOBase):
+    if hasattr(stream, "encoding"):  # a text stream; not every one is an io.TextIOBase
         return lambda line: stream.write(line.decode())
     return stream.write
 
@@ -150,8 +160,8 @@ def _date_and_time(seconds: int) -> str:
 def _render(_: Any, __: str, fields: Fields) -> bytes:
     try:
         line = _dumps(fields)
-    except orjson.JSONEncodeError:  # an integer beyond 64 bits, half of a surrogate pair
-        line = _dumps({_ascii(name): _ascii(value) for name, value in fields.items()})
+    except orjson.JSONEncodeError:
+        line = _dumps(_encodable(_redacted(fields)))
     return line if line.isascii() else _one_line(line)
 
 
@@ -172,20 +182,19 @@ def _redacted(value: Any, depth: int = 0) -> Any:
         return value
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         value = {f.name: getattr(value, f.name, None) for f in dataclasses.fields(value)}
+    if isinstance(value, tuple) and hasattr(value, "_fields"):
+        value = dict(zip(value._fields, value, strict=False))
     if isinstance(value, dict):
-        return {name: _field(name, item, depth) for name, item in _named(value)}
-    if isinstance(value, list | tuple) and len(value) == 2 and isinstance(value[0], str):
-        return [_redacted(value[0], depth + 1), _field(value[0], value[1], depth)]
+        named = [(_text(name), item) for name, item in list(value.items())]
+        return {name: _field(name, item, depth) for name, item in named}
+    if isinstance(value, list | tuple) and len(value) == 2 and isinstance(value[0], str | bytes):
+        return [_redacted(value[0], depth + 1), _field(_text(value[0]), value[1], depth)]
     if isinstance(value, list | tuple | set | frozenset):
-        return [_redacted(item, depth + 1) for item in value]
+        return [_redacted(item, depth + 1) for item in list(value)]
     text = _text(value)
     for pattern, replacement in _SECRET_TEXT:
         text = pattern.sub(replacement, text)
     return text
-
-
-def _named(value: dict[Any, Any]) -> list[tuple[str, Any]]:
-    return [(_text(name), item) for name, item in value.items()]
 
 
 def _field(name: str, item: Any, depth: int) -> Any:
@@ -199,5 +208,14 @@ def _text(value: Any) -> str:
         return f"[a {type(value).__name__} that cannot be printed]"
 
 
-def _ascii(value: Any) -> str:
-    return _text(value).encode("ascii", "backslashreplace").decode()
+def _encodable(value: Any) -> Any:
+    """What `_redacted` gave; a text in the place of each value that orjson refuses."""
+    if isinstance(value, dict):
+        return {_encodable(name): _encodable(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_encodable(item) for item in value]
+    if isinstance(value, str):  # half of a surrogate pair has no UTF-8
+        return value.encode("utf-8", "backslashreplace").decode()
+    if isinstance(value, int) and not -(2**63) <= value < 2**64:
+        return _text(value)
+    return float(value) if isinstance(value, float) else value

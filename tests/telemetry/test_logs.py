@@ -1,9 +1,12 @@
 """Logs: one JSON object a line, whatever is put in, and never a secret."""
 
+import codecs
 import dataclasses
 import io
 import json
-from typing import Any
+import tempfile
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import pytest
 from hypothesis import given
@@ -64,6 +67,17 @@ def test_a_stream_of_bytes_or_of_text_gets_one_line_an_event(stream):
     assert [json.loads(line)["event"] for line in lines] == ["first", "zweitens: größer"]
 
 
+def test_a_text_stream_may_be_of_any_make(tmp_path: Path):
+    with (
+        tempfile.NamedTemporaryFile("w+", encoding="utf-8") as temporary,
+        codecs.open(str(tmp_path / "log"), "w+", "utf-8") as encoded,
+    ):
+        for stream in (temporary, encoded):
+            json_logger("users", "a", stream)("größer")
+            stream.seek(0)
+            assert json.loads(stream.read())["event"] == "größer"
+
+
 SECRET_NAMES = [
     *("password", "new_password", "passwd", "api_key", "apiKey", "X-Api-Key", "PRIVATE_KEY"),
     *("Authorization", "access_token", "client_secret", "Set-Cookie", "credentials", "pwd"),
@@ -102,6 +116,16 @@ def test_a_field_whose_name_sounds_secret_is_redacted_at_any_depth(name):
         "password: hunter2",
         "X-Api-Key: hunter2",
         "next=%2Flogin%3Fpassword%3Dhunter2",
+        "passphrase='correct horse hunter2'",
+        "password = hunter2",
+        "Cookie: theme=dark; sid=hunter2",
+        "Authorization: Token hunter2",
+        r'{"password":"ab\"hunter2"}',
+        r"{\"password\":\"ab\\\"hunter2\"}",
+        '{"password": "cut off, hunter2',
+        '{"pin_token": {"hunter2": 1}}',
+        "{'password': b'hunter2'}",
+        "-----BEGIN RSA PRIVATE KEY-----\nhunter2\n-----END RSA PRIVATE KEY-----",
     ],
 )
 def test_credentials_inside_a_text_are_redacted(text):
@@ -110,11 +134,37 @@ def test_credentials_inside_a_text_are_redacted(text):
             assert secret not in json.dumps(line)
 
 
+def test_a_redacted_text_stays_readable_around_the_secret():
+    text = """{'password': b'ab\\'c', "token": 4711, "user": "ada"} key -----BEGIN PRIVATE KEY-----
+        MIIE\n-----END PRIVATE KEY----- in /etc; Set-Cookie: a=b; c=d\nExpect: no"""
+    assert logged(text)["event"] == (
+        """{'password': [redacted], "token": [redacted], "user": "ada"} key [redacted]"""
+        " in /etc; Set-Cookie: [redacted]\nExpect: no"
+    )
+
+
+@pytest.mark.parametrize("part", ["token", "cookie:", "password=b'", "-----BEGIN ", "key \\"])
+def test_a_hostile_text_is_looked_at_once_from_end_to_end(part):
+    assert logged(part * 20_000)["event"]
+
+
+def test_a_named_tuple_is_written_with_its_names():
+    class Login(NamedTuple):
+        user: str
+        password: str
+
+    assert logged(login=Login("ada", "hunter2"))["login"] == {
+        "user": "ada",
+        "password": "[redacted]",
+    }
+
+
 def test_a_pair_of_name_and_value_is_redacted_like_a_field():
     assert logged(headers=[("cookie", "a=1"), ["accept", "*/*"]])["headers"] == [
         ["cookie", "[redacted]"],
         ["accept", "*/*"],
     ]
+    assert "hunter2" not in str(logged(headers=[(b"cookie", b"a=hunter2"), (b"x-key", b"1")]))
 
 
 def test_what_is_bound_is_looked_at_like_what_is_said():
@@ -122,6 +172,16 @@ def test_what_is_bound_is_looked_at_like_what_is_said():
     json_logger("users", "a", lines).bind(token="hunter2", url="x://u:hunter2@h")("call")
     line = json.loads(lines[0])
     assert (line["token"], line["url"]) == ("[redacted]", "x://u:[redacted]@h")
+
+
+def test_what_is_bound_stays_as_it_was():
+    lines: list[str] = []
+    state: dict[str, Any] = {"tries": [1]}
+    log = json_logger("users", "a", lines).bind(state=state)
+    state["password"] = "hunter2"
+    state["tries"].append(2)
+    log("call")
+    assert json.loads(lines[0])["state"] == {"tries": [1]}
 
 
 def test_a_stream_that_takes_nothing_fails_no_call_and_is_counted():
@@ -162,6 +222,47 @@ circle.append(circle)
 def test_a_value_json_does_not_know_is_written_somehow_and_nothing_is_raised(value):
     line = logged(value=value, nested={"deep": [value]})
     assert {"value", "nested", "event", "timestamp"} <= set(line)
+
+
+def test_a_value_json_does_not_know_changes_none_beside_it():
+    line = logged(user="\ud800bob ä", n=2**64, request={"path": "/", "seconds": 0.25})
+    assert (line["user"], line["n"]) == ("\\ud800bob ä", "18446744073709551616")
+    assert line["request"] == {"path": "/", "seconds": 0.25}
+    assert line["trace_id"] is None
+
+
+def test_beside_a_value_json_does_not_know_secrets_are_redacted_too():
+    class Token:
+        def __str__(self) -> str:
+            return "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJodW50ZXIyIn0.hunter2"
+
+    lines: list[str] = []
+    json_logger("users", "a", lines).bind(n=2**64)("call", said=Token())
+    assert json.loads(lines[0])["said"] == "[redacted]"
+
+
+def test_a_dict_that_grows_while_it_is_logged_is_logged_all_the_same():
+    class Grows:
+        def __str__(self) -> str:
+            counts[f"key{len(counts)}"] = 0
+            return "grown"
+
+    counts: dict[Any, Any] = {Grows(): Grows(), "key": 1}
+    assert logged(counts=counts)["counts"] == {"grown": "grown", "key": 1}
+
+
+def test_fields_nobody_can_look_at_cost_the_fields_and_not_the_event():
+    class Hostile:
+        @property
+        def __class__(self) -> Any:
+            raise RuntimeError
+
+    lines: list[str] = []
+    log = json_logger("users", "a", lines)
+    log("call", level="error", value=Hostile())
+    line = json.loads(lines[0])
+    assert (line["event"], line["level"], line["service"]) == ("call", "error", "users")
+    assert log.lost == 1
 
 
 def test_a_field_may_be_called_event():
