@@ -8,10 +8,10 @@ import asyncio
 import os
 import random
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from contextvars import ContextVar
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from course_lib.errors import DeadlineExceeded
 
@@ -57,29 +57,6 @@ os.register_at_fork(after_in_child=_random.seed)  # a child must not repeat its 
 
 ids: ContextVar[random.Random] = ContextVar("ids", default=_random)
 """Where new ids come from. Virtual time puts a seeded source here."""
-
-
-async def within(
-    variable: ContextVar[Any], value: object, items: AsyncIterator[Any]
-) -> AsyncIterator[Any]:
-    """The stream `items`, each step of it taken with `variable` at `value`."""
-    try:
-        while True:
-            restore = variable.set(value)
-            try:
-                item = await anext(items)
-            except StopAsyncIteration:
-                return
-            finally:
-                variable.reset(restore)
-            yield item
-    finally:
-        restore = variable.set(value)
-        try:
-            if hasattr(items, "aclose"):
-                await items.aclose()
-        finally:
-            variable.reset(restore)
 
 
 def remaining_seconds() -> float | None:

@@ -114,3 +114,11 @@ def outcome(error: BaseException | None) -> str:
     if isinstance(error, CallError):
         return type(error).__name__
     return "Internal" if isinstance(error, Exception) else "Cancelled"
+
+
+def words(error: BaseException) -> str:
+    """What the error says; the name of its class, when it cannot say it."""
+    try:
+        return str(error)
+    except Exception:
+        return type(error).__name__

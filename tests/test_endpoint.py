@@ -1,4 +1,9 @@
-from course_lib.endpoint import Endpoint, Middleware, chain
+from collections.abc import AsyncIterator
+from contextvars import ContextVar
+
+import pytest
+
+from course_lib.endpoint import Endpoint, Middleware, chain, until_over, within
 
 
 def named(name: str, seen: list[str]) -> Middleware:
@@ -41,3 +46,40 @@ async def test_chains_nest():
 
     await chain(chain(named("a", seen), named("b", seen)), named("c", seen))(echo)(1)
     assert seen[:3] == ["a before", "b before", "c before"]
+
+
+WHERE: ContextVar[str] = ContextVar("where", default="outside")
+
+
+async def places(told: list[str]) -> AsyncIterator[str]:
+    try:
+        while True:
+            yield WHERE.get()
+    finally:
+        told.append(f"closed {WHERE.get()}")
+
+
+@pytest.mark.parametrize("taken", [0, 1, 2])
+async def test_each_step_of_a_stream_and_its_end_are_taken_within(taken: int):
+    told: list[str] = []
+    stream = await within(WHERE, "inside", places(told))
+    for _ in range(taken):
+        assert await anext(stream) == "inside"
+        assert WHERE.get() == "outside"
+    await stream.aclose()
+    assert told == ["closed inside"] * bool(taken)
+
+
+@pytest.mark.parametrize("taken", [0, 1, 2])
+async def test_the_end_of_a_stream_is_heard_of_once_even_before_its_first_item(taken: int):
+    heard: list[object] = []
+    closed: list[str] = []
+    stream = await until_over(
+        places(closed), lambda error: heard.append((type(error), len(closed)))
+    )
+    for _ in range(taken):
+        await anext(stream)
+    assert not heard
+    await stream.aclose()
+    await stream.aclose()
+    assert heard == [(GeneratorExit, bool(taken))]  # it is over once it has cleaned up

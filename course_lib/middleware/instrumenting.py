@@ -34,7 +34,7 @@ def instrumenting(observe: Observe, *, operation: str) -> Middleware:
                 over(clock, started, error)
                 raise
             if hasattr(response, "__anext__"):
-                return until_over(response, partial(over, clock, started))
+                return await until_over(response, partial(over, clock, started))
             over(clock, started, None)
             return response
 

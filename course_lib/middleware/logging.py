@@ -9,9 +9,9 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from course_lib.context import caller, within
-from course_lib.endpoint import Endpoint, Middleware, until_over
-from course_lib.errors import Failure, outcome
+from course_lib.context import caller
+from course_lib.endpoint import Endpoint, Middleware, until_over, within
+from course_lib.errors import Failure, outcome, words
 
 
 def logging(log: Callable[..., None], *, operation: str) -> Middleware:
@@ -29,7 +29,7 @@ def logging(log: Callable[..., None], *, operation: str) -> Middleware:
             log("call", operation=operation, outcome="ok", seconds=seconds, caller=who)
             return
         fields = {"outcome": outcome(error), "seconds": seconds, "caller": who}
-        log("call", level=_level(error), operation=operation, **fields, error=str(error))
+        log("call", level=_level(error), operation=operation, **fields, error=words(error))
 
     def wrap(inner: Endpoint) -> Endpoint:
         async def endpoint(request: Any) -> Any:
@@ -44,8 +44,8 @@ def logging(log: Callable[..., None], *, operation: str) -> Middleware:
             else:
                 who = caller.get()
                 if hasattr(response, "__anext__"):
-                    items = within(caller, who, response)
-                    return until_over(items, partial(over, clock, started, who))
+                    items = await within(caller, who, response)
+                    return await until_over(items, partial(over, clock, started, who))
                 over(clock, started, who, None)
                 return response
             finally:

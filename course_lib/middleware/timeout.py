@@ -2,12 +2,11 @@
 
 Both end the call by cancelling what runs inside and raise `DeadlineExceeded`. A call that is
 cancelled from outside stays cancelled, and work that never waits cannot be interrupted. Leaves
-out streams: an endpoint that returns an iterator has answered when it returns.
+out streams: an endpoint that returns an iterator has answered when it returns. (Over a wire the
+instant goes along as the call's deadline, and ends its stream.)
 """
 
 import asyncio
-from collections.abc import Generator
-from types import coroutine
 from typing import Any
 
 from course_lib import context
@@ -53,64 +52,38 @@ def deadline(default_seconds: float | None = None) -> Middleware:
     return wrap
 
 
-@coroutine
-def _until(
+async def _until(
     instant: float, loop: asyncio.AbstractEventLoop, inner: Endpoint, request: Any, why: str
-) -> Generator[Any, Any, Any]:
-    """Do what `asyncio.timeout_at(instant)` does, but set a timer only once the call waits.
-
-    For that it steps through the call by hand, as `await` would (PEP 380).
-    """
+) -> Any:
+    """Do what `asyncio.timeout_at(instant)` does, in less time."""
     late = loop.time() - instant
     if late >= 0:
         raise DeadlineExceeded(f"the deadline passed {late:.3f} s before the call began")
-    alarm = None
+    task = asyncio.current_task(loop)
+    assert task is not None
+    cancelled_before = task.cancelling()
+    expired = False
+    alarm: asyncio.Handle
+
+    def expire() -> None:
+        nonlocal expired
+        expired = True
+        task.cancel()
+
+    def set_timer() -> None:
+        nonlocal alarm
+        alarm = loop.call_at(instant, expire)
+
+    alarm = loop.call_soon(set_timer)  # a call that does not wait is over by then
     restore = context.deadline.set(instant)
     try:
-        steps = inner(request).__await__()
-        waits_for = steps.send(None)
-        alarm = _Alarm(loop, instant)
-        while True:
-            try:
-                answer = yield waits_for
-            except BaseException as error:
-                waits_for = steps.throw(error)
-            else:
-                waits_for = steps.send(answer)
-    except StopIteration as over:
-        return over.value
+        return await inner(request)
     except asyncio.CancelledError:
-        if alarm is not None and alarm.only_reason:
+        if expired and task.cancelling() <= cancelled_before + 1:  # nobody else cancelled it
             raise DeadlineExceeded(why) from None
         raise
     finally:
-        if alarm is not None:
-            alarm.off()
+        alarm.cancel()
+        if expired:
+            task.uncancel()
         context.deadline.reset(restore)
-
-
-class _Alarm:
-    """Cancels the running task at `instant`, unless it is turned off before."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop, instant: float) -> None:
-        task = asyncio.current_task(loop)
-        assert task is not None
-        self._task = task
-        self._cancelled_before = task.cancelling()
-        self._rang = False
-        self._timer = loop.call_at(instant, self._ring)
-
-    @property
-    def only_reason(self) -> bool:
-        """Whether it has rung, and nobody else has cancelled the task."""
-        return self._rang and self._task.cancelling() <= self._cancelled_before + 1
-
-    def off(self) -> None:
-        """Take the cancellation back, or see to it that none comes."""
-        self._timer.cancel()
-        if self._rang:
-            self._task.uncancel()
-
-    def _ring(self) -> None:
-        self._rang = True
-        self._task.cancel()

@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Protocol
 
-from course_lib.context import TraceContext, new_span_id, new_trace, trace, within
-from course_lib.endpoint import Endpoint, Middleware, until_over
+from course_lib.context import TraceContext, new_span_id, new_trace, trace
+from course_lib.endpoint import Endpoint, Middleware, until_over, within
 from course_lib.errors import outcome
 
 
@@ -72,8 +72,8 @@ def tracing(
                 raise
             else:
                 if hasattr(response, "__anext__"):
-                    items = within(trace, span.context, response)
-                    return until_over(items, partial(_end, span))
+                    items = await within(trace, span.context, response)
+                    return await until_over(items, partial(_end, span))
                 span.end("ok")
                 return response
             finally:
@@ -95,7 +95,8 @@ def _naming(inner: Endpoint) -> Endpoint:
         restore = trace.set(span)
         try:
             response = await inner(request)
-            return within(trace, span, response) if hasattr(response, "__anext__") else response
+            streams = hasattr(response, "__anext__")
+            return await within(trace, span, response) if streams else response
         finally:
             trace.reset(restore)
 

@@ -6,13 +6,13 @@ call that never left the client) and balancing.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import grpc
 
-from course_lib.endpoint import Endpoint
+from course_lib.endpoint import Endpoint, begun
 from course_lib.errors import CallError, InvalidRequest, PayloadTooLarge
 from course_lib.transport import codes, metadata
 from course_lib.transport.hooks import After, Before
@@ -62,8 +62,13 @@ def grpc_client(
         seconds = metadata.outgoing_seconds()
         call = method(message, timeout=seconds, metadata=tuple(headers.items()))
         if isinstance(method, _STREAMED_RESPONSES):
-            await call.initial_metadata()  # the server has begun: a watcher misses nothing now
-            return _items(call, decode, broken)
+            items = await begun(_items(call, decode, broken))
+            try:
+                await call.initial_metadata()  # the server has begun: a watcher misses nothing now
+            except BaseException:
+                call.cancel()
+                raise
+            return items
         with _translated(broken):
             response = decode(await call)
         if after:
@@ -77,8 +82,9 @@ def grpc_client(
 
 async def _items(
     call: Any, decode: Callable[[Any], Any], broken: list[Exception]
-) -> AsyncIterator[Any]:
+) -> AsyncGenerator[Any, None]:
     try:
+        yield None  # begun
         with _translated(broken):
             async for message in call:
                 yield decode(message)

@@ -16,7 +16,7 @@ from google.protobuf import message_factory
 from google.protobuf.descriptor import ServiceDescriptor
 from google.protobuf.message import DecodeError
 
-from course_lib.endpoint import Endpoint
+from course_lib.endpoint import Endpoint, close_stream
 from course_lib.errors import CallError, InvalidRequest
 from course_lib.transport import codes, metadata
 from course_lib.transport.hooks import After, Before, Finalizer, Outcome
@@ -74,11 +74,14 @@ def grpc_method(
                     call.set_trailing_metadata(tuple(trailing.items()))
                 encoded = None
                 if stream_responses:
-                    await call.send_initial_metadata(())
-                    async for item in response:
-                        one = encode(item)
-                        size += one.ByteSize()
-                        await call.write(one)
+                    try:
+                        await call.send_initial_metadata(())
+                        async for item in response:
+                            one = encode(item)
+                            size += one.ByteSize()
+                            await call.write(one)
+                    finally:
+                        await close_stream(response)
                 else:
                     encoded = encode(response)
                     size = encoded.ByteSize()

@@ -6,7 +6,7 @@ timeouts of its own; those are middlewares around it, and the deadline is in the
 
 import asyncio
 import dataclasses
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from typing import Any
 from urllib.parse import quote
 from weakref import WeakKeyDictionary
@@ -15,7 +15,7 @@ import httpx
 import orjson
 
 from course_lib import context
-from course_lib.endpoint import Endpoint
+from course_lib.endpoint import Endpoint, begun
 from course_lib.errors import CallError, DeadlineExceeded, Internal, InvalidRequest, Unavailable
 from course_lib.transport import codes, metadata
 from course_lib.transport.decoding import json_converter
@@ -59,7 +59,7 @@ def http_client(
         async with _network_errors(name, instant):
             answer = await client.send(sending, stream=stream)
             if stream and answer.status_code < 300:
-                return _items(answer, decode, name, instant)
+                return await begun(_items(answer, decode, name, instant))
             await answer.aread()
         result = _decode_answer(answer, decode, name)
         for see in after:
@@ -176,9 +176,10 @@ def _remote_error(headers: Any, message: str, status: int) -> CallError:
 
 async def _items(
     answer: httpx.Response, decode: Callable[[Any, str], Any], call: str, deadline: float | None
-) -> AsyncIterator[Any]:
+) -> AsyncGenerator[Any, None]:
     events = read_events(answer.aiter_lines())
     try:
+        yield None  # begun
         while True:
             async with _network_errors(call, deadline):  # not around the reader's own work
                 event = await anext(events, None)

@@ -11,6 +11,7 @@ from typing import Any
 import orjson
 from starlette.types import Receive, Send
 
+from course_lib.endpoint import close_stream
 from course_lib.errors import CallError
 from course_lib.transport import codes
 
@@ -35,9 +36,14 @@ async def send_events(
                 await send({"type": "http.response.body", "body": event, "more_body": True})
         except BaseException as raised:
             ended = codes.outcome_error(raised)
+            task = asyncio.current_task()
+            if task is None or task.cancelling():  # nobody is there to read it
+                raise
             event = _error_event(ended)
             sent += len(event)
             await send({"type": "http.response.body", "body": event, "more_body": True})
+        finally:
+            await close_stream(items)
         await send({"type": "http.response.body", "body": b""})
 
     await _until_the_caller_leaves(send_all(), receive)

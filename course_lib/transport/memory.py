@@ -5,12 +5,12 @@ errors arrive as copies. Leaves out: encoding; requests and responses pass as th
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
 from contextvars import Context
 from typing import Any
 
 from course_lib import context
-from course_lib.endpoint import Endpoint
+from course_lib.endpoint import Endpoint, begun, close_stream
 from course_lib.errors import CallError, DeadlineExceeded
 from course_lib.transport import codes, metadata
 from course_lib.transport.hooks import After, Before, Finalizer, Headers, Outcome
@@ -80,7 +80,9 @@ def memory_client(
             await asyncio.sleep(seconds / 2)
         if isinstance(response, CallError):
             raise response
-        return _items(response, fresh, instant) if hasattr(response, "__anext__") else response
+        if hasattr(response, "__anext__"):
+            return await begun(_items(response, fresh, instant))
+        return response
 
     async def endpoint(request: Any) -> Any:
         headers, answered = metadata.outgoing(), dict[str, str]()
@@ -119,22 +121,26 @@ def _copy(error: CallError) -> CallError:
 
 async def _items(
     items: AsyncIterator[Any], fresh: Context, instant: float | None
-) -> AsyncIterator[Any]:
+) -> AsyncGenerator[Any, None]:
     """A stream from the server, each step taken in the server's context, until the deadline."""
 
     async def step() -> Any:
         return await anext(items)
 
     loop = asyncio.get_running_loop()
-    while True:
-        timeout = asyncio.timeout_at(instant)
-        try:
-            async with timeout:
-                item = await loop.create_task(step(), context=fresh)
-        except StopAsyncIteration:
-            return
-        except BaseException as raised:
-            if timeout.expired():
-                raise DeadlineExceeded("no answer before the deadline") from None
-            raise _copy(codes.outcome_error(raised)) from None
-        yield item
+    try:
+        yield None  # begun
+        while True:
+            timeout = asyncio.timeout_at(instant)
+            try:
+                async with timeout:
+                    item = await loop.create_task(step(), context=fresh)
+            except StopAsyncIteration:
+                return
+            except BaseException as raised:
+                if timeout.expired():
+                    raise DeadlineExceeded("no answer before the deadline") from None
+                raise _copy(codes.outcome_error(raised)) from None
+            yield item
+    finally:
+        await loop.create_task(close_stream(items), context=fresh)

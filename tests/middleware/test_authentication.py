@@ -90,12 +90,13 @@ async def test_an_unknown_user_costs_a_comparison_too(monkeypatch):
         return hmac.compare_digest(given, known)
 
     monkeypatch.setattr(authentication.secrets, "compare_digest", compare_digest)
-    for pair in ("grace:hopper", "grace:no", "nobody:hopper", "nobody"):
-        try:
-            await call(people, encoded(pair))
-        except Unauthenticated:
-            continue
-    assert compared == [(32, 32)] * 4
+    checked = basic({"grace": "hopper"})
+    for pair, times in {"grace:hopper": 1, "grace:no": 2, "nobody:hopper": 2, "nobody": 2}.items():
+        for _ in range(2):  # what passed once is remembered, what failed is not
+            with contextlib.suppress(Unauthenticated):
+                await call(checked, encoded(pair))
+        assert compared == [(32, 32)] * times, pair
+        compared.clear()
 
 
 def test_a_user_name_with_a_colon_is_refused_when_it_is_set_up():

@@ -97,3 +97,36 @@ async def test_a_stream_is_logged_when_it_is_over_with_its_caller_and_what_broke
             **{"seconds": 2.0, "caller": "ada", "error": "too much"},
         }
     ]
+
+
+@pytest.mark.parametrize("leave", ["close it", "let it go"])
+async def test_a_stream_that_nobody_takes_an_item_of_is_logged_too(leave: str):
+    events = Events()
+
+    async def one(_: object) -> AsyncIterator[int]:
+        async def items() -> AsyncIterator[int]:
+            yield 1
+
+        return items()
+
+    stream = await logging(events.log, operation="watch")(one)(None)
+    if leave == "close it":
+        await stream.aclose()
+    del stream
+    await asyncio.sleep(0.1)
+    assert [event["outcome"] for event in events] == ["Cancelled"]
+
+
+async def test_an_error_that_cannot_be_printed_is_logged_and_raised_all_the_same():
+    class Odd(Exception):
+        def __str__(self) -> str:
+            raise RuntimeError("no text")
+
+    events = Events()
+
+    async def fails(_: object) -> None:
+        raise Odd
+
+    with pytest.raises(Odd):
+        await logging(events.log, operation="x")(fails)(None)
+    assert events[0]["error"] == "Odd"

@@ -121,7 +121,7 @@ async def test_the_span_of_a_stream_ends_with_the_stream():
 
         return items()
 
-    for taken, ended in ((3, "ok"), (1, "Cancelled")):
+    for taken, ended in ((3, "ok"), (1, "Cancelled"), (0, "Cancelled")):
         spans = Recorder()
         stream = await tracing(spans, operation="watch")(three)(None)
         assert len(spans.told) == 1

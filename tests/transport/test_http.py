@@ -328,7 +328,8 @@ async def test_a_request_that_says_all_in_its_path_needs_no_body():
 
 
 @pytest.mark.real_time
-async def test_a_stream_ends_on_the_server_when_its_reader_leaves():
+@pytest.mark.parametrize("taken", [0, 1])
+async def test_a_stream_ends_on_the_server_when_its_reader_leaves(taken: int):
     ended: Future[str] = Future()
 
     async def endpoint(request: GetUser) -> AsyncIterator[User]:
@@ -345,8 +346,37 @@ async def test_a_stream_ends_on_the_server_when_its_reader_leaves():
     with serve(streaming(endpoint)) as server:
         watch = http_client(server.url, "GET", "/users/{user_id}", User, stream=True)
         items = await watch(GetUser(1))
-        assert await anext(items) == ADA
+        for _ in range(taken):
+            assert await anext(items) == ADA
         await items.aclose()
         async with asyncio.timeout(5):
             assert await asyncio.wrap_future(ended) == "ended"
+        await close_connections()
+
+
+@pytest.mark.real_time
+async def test_the_stream_of_a_slow_reader_is_closed_when_the_server_stops():
+    ended: Future[str] = Future()
+    begun: Future[None] = Future()
+
+    async def endpoint(request: GetUser) -> AsyncIterator[User]:
+        async def items() -> AsyncIterator[User]:
+            try:
+                yield ADA
+                begun.set_result(None)
+                while True:
+                    yield User(1, "x" * 500_000, 36)
+            finally:
+                ended.set_result("ended")
+
+        return items()
+
+    with serve(streaming(endpoint)) as server:
+        watch = http_client(server.url, "GET", "/users/{user_id}", User, stream=True)
+        items = await watch(GetUser(1))
+        await asyncio.wrap_future(begun)
+        await asyncio.to_thread(server.stop, 0.1)
+        async with asyncio.timeout(5):
+            assert await asyncio.wrap_future(ended) == "ended"
+        await items.aclose()
         await close_connections()

@@ -40,3 +40,28 @@ async def test_a_timeout_within_the_service_s_stream_is_a_bug_and_not_the_deadli
     items = await memory_client(memory_server(endpoint))(None)
     with pytest.raises(Internal):
         await anext(items)
+
+
+@pytest.mark.parametrize("taken", [0, 1])
+async def test_a_stream_that_is_left_cleans_up_in_the_server_s_context(taken: int):
+    told: list[str | None] = []
+
+    async def endpoint(request: object) -> AsyncIterator[int]:
+        async def items() -> AsyncIterator[int]:
+            try:
+                yield 1
+            finally:
+                told.append(context.caller.get())
+
+        context.caller.set("who was found out")
+        stream = items()
+        await anext(stream)  # the service itself has looked at its first item
+        return stream
+
+    context.caller.set("who called the client")
+    stream = await memory_client(memory_server(endpoint))(None)
+    for _ in range(taken):
+        with pytest.raises(StopAsyncIteration):
+            await anext(stream)
+    await stream.aclose()
+    assert told == ["who was found out"]
