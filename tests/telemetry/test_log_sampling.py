@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import sys
+import threading
 from collections import Counter
 from random import Random
 from typing import Any
@@ -84,6 +86,35 @@ async def test_a_line_told_late_carries_the_trace_it_belongs_to():
     log.flush()
     told = [json.loads(line)["trace_id"] for line in lines]
     assert told == [traces[0].trace_id, traces[2].trace_id]
+
+
+async def test_a_line_told_late_is_stamped_with_the_instant_of_the_last_one_left_out():
+    lines: list[str] = []
+    log = logger(lines, first=1, then_every=100)
+    for _ in range(3):
+        log("refused")
+        await asyncio.sleep(0.25)
+    await asyncio.sleep(600)
+    log("all is well")
+    stamps = [json.loads(line)["timestamp"][14:22] for line in lines]
+    assert stamps == ["00:00.00", "00:00.50", "10:00.75"]
+
+
+def test_totals_are_right_when_threads_take_turns_in_the_middle_of_counting():
+    lines: list[str] = []
+    log = logger(lines, first=2, then_every=7, window_seconds=0.001)
+    threads = [threading.Thread(target=lambda: [log("x") for _ in range(5_000)]) for _ in range(4)]
+    turns_seconds = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(turns_seconds)
+    log.flush()
+    assert sum(stands_for for _, stands_for in read(lines)) == 20_000
 
 
 async def test_a_million_different_events_take_a_bounded_memory_and_stay_counted():
