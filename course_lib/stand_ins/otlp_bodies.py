@@ -5,6 +5,7 @@ JSON is protobuf's own mapping, but for the ids, which OTLP writes in hexadecima
 
 import base64
 import zlib
+from collections.abc import Iterable
 from typing import Any
 
 import orjson
@@ -20,6 +21,7 @@ PROTOBUF, JSON = "application/x-protobuf", "application/json"
 LARGEST_BODY_BYTES = 16 * 1024 * 1024
 """The limit of a body, packed or not."""
 
+_WAY_TO_SPANS = (("resourceSpans", "resource_spans"), ("scopeSpans", "scope_spans"), ("spans",))
 _IDS = ("traceId", "spanId", "parentSpanId", "trace_id", "span_id", "parent_span_id")
 
 
@@ -97,18 +99,23 @@ def _encoded(message: Any, kind: str) -> bytes:
     return orjson.dumps(json_format.MessageToDict(message))
 
 
-def _ids_as_base64(value: Any) -> None:
-    """Rewrite every id, in place, to what protobuf's JSON expects for bytes."""
-    waiting = [value]
-    while waiting:
-        node = waiting.pop()
-        if isinstance(node, list):
-            waiting += node
-        elif isinstance(node, dict):
-            for name in _IDS:
-                if name in node:
-                    node[name] = _base64(name, node[name])
-            waiting += node.values()
+def _ids_as_base64(told: dict[str, Any]) -> None:
+    """Rewrite the ids of spans and links, in place, to what protobuf's JSON expects for bytes."""
+    nodes = [told]
+    for names in _WAY_TO_SPANS:
+        nodes = _objects(nodes, *names)
+    for node in nodes + _objects(nodes, "links"):
+        for name in _IDS:
+            if node.get(name) is not None:
+                node[name] = _base64(name, node[name])
+
+
+def _objects(nodes: Iterable[dict[str, Any]], *names: str) -> list[dict[str, Any]]:
+    """The objects in the lists of these names; protobuf refuses what has another shape."""
+    lists = [node.get(name) for node in nodes for name in names]
+    return [
+        item for held in lists if isinstance(held, list) for item in held if isinstance(item, dict)
+    ]
 
 
 def _base64(name: str, text: object) -> str:

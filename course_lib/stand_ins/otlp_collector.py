@@ -46,6 +46,11 @@ class OtlpCollector:
         return self._undecided.waiting_spans if self._undecided else 0
 
     @property
+    def keep_errors(self) -> int:
+        """How many traces the tail sampler let go because its rule raised."""
+        return self._undecided.keep_errors if self._undecided else 0
+
+    @property
     def evicted_spans(self) -> int:
         """How many spans had to make room for newer ones."""
         return self._store.evicted_spans

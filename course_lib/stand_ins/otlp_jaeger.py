@@ -5,7 +5,6 @@ looks at everything and not at the last two days. Leaves out clock-skew adjustme
 shown as they were sent.
 """
 
-import base64
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -14,7 +13,7 @@ import orjson
 from course_lib.stand_ins.consul_values import duration
 from course_lib.stand_ins.otlp_bodies import Refused
 from course_lib.stand_ins.otlp_spans import Event, Process, Span, Trace
-from course_lib.stand_ins.otlp_store import Query
+from course_lib.stand_ins.otlp_store import Query, as_text
 
 DEFAULT_LIMIT = 100
 _SAFE_INTEGER = 2**53 - 1
@@ -108,14 +107,11 @@ def _tags_of(attributes: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _tag(key: str, value: Any) -> dict[str, Any]:
-    kind = {bool: "bool", int: "int64", float: "float64", bytes: "binary"}.get(type(value))
-    if kind == "int64" and abs(value) > _SAFE_INTEGER:
-        value = str(value)
-    elif kind == "binary":
-        value = base64.b64encode(value).decode()
-    elif kind is None and not isinstance(value, str):
-        value = orjson.dumps(value, default=lambda held: held.hex()).decode()
-    return {"key": key, "type": kind or "string", "value": value}
+    kinds = {bool: "bool", int: "int64", float: "float64", bytes: "binary"}
+    kind = kinds.get(type(value), "string")
+    if kind in ("binary", "string") or (kind == "int64" and abs(value) > _SAFE_INTEGER):
+        value = as_text(value)
+    return {"key": key, "type": kind, "value": value}
 
 
 def _tags(params: Iterable[tuple[str, str]]) -> dict[str, str]:

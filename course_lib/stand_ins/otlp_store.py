@@ -3,9 +3,14 @@
 A search means what Jaeger's does: a trace is found when one of its spans fits all of it.
 """
 
+import base64
+from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import Any
+
+import orjson
 
 from course_lib.stand_ins.otlp_spans import Span, Trace
 
@@ -40,7 +45,7 @@ class SpanStore:
         self.max_spans = max_spans
         self.span_count = 0
         self.evicted_spans = 0
-        self._traces: dict[str, list[Span]] = {}
+        self._traces: OrderedDict[str, list[Span]] = OrderedDict()  # a dict has a slow front
 
     def add(self, spans: Iterable[Span]) -> None:
         """Keep the spans; make room by letting the oldest traces go, whole where possible."""
@@ -68,10 +73,13 @@ class SpanStore:
 
     def find(self, query: Query, limit: int | None = None) -> list[Trace]:
         """The traces that fit, the newest first, at most `limit`."""
-        fit = [key for key, spans in self._traces.items() if any(map(query.fits, spans))]
-        found = [trace for key in fit if (trace := self.trace(key)) is not None]
-        found.sort(key=lambda trace: trace.start, reverse=True)
-        return found[:limit]
+        fit = [
+            (min(span.start for span in spans), trace_id)
+            for trace_id, spans in self._traces.items()
+            if any(map(query.fits, spans))
+        ]
+        fit.sort(key=itemgetter(0), reverse=True)
+        return [trace for _, trace_id in fit[:limit] if (trace := self.trace(trace_id))]
 
     def operations(self) -> dict[str, set[tuple[str, str]]]:
         """By service, the names and kinds of its spans."""
@@ -90,5 +98,11 @@ def _has(span: Span, name: str, value: str) -> bool:
 
 
 def as_text(value: Any) -> str:
-    """An attribute's value as one writes it in a query."""
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    """An attribute's value as Jaeger shows it, and as one writes it in a query."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode()
+    if isinstance(value, float):
+        return str(value).removesuffix(".0")
+    return orjson.dumps(value, default=bytes.hex).decode()

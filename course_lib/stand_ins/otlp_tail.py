@@ -5,6 +5,7 @@ span of a trace came; what comes later follows the decision. Bounded: under pres
 trace is decided early.
 """
 
+from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
@@ -15,7 +16,10 @@ REMEMBERED_DECISIONS = 100_000
 
 @dataclass(frozen=True)
 class TailSampling:
-    """Keep a trace when `keep(trace)` says so, `wait_seconds` after its first span came."""
+    """Keep a trace when `keep(trace)` says so, `wait_seconds` after its first span came.
+
+    A trace about which `keep` raises is let go, and counted as one of the `keep_errors`.
+    """
 
     keep: Callable[[Trace], bool]
     wait_seconds: float = 10.0
@@ -23,13 +27,17 @@ class TailSampling:
 
 
 class Undecided:
-    """Traces whose time has not come, in the order in which they began to arrive."""
+    """Traces whose time has not come, in the order in which they began to arrive.
+
+    `.keep_errors` counts how often the rule itself went wrong.
+    """
 
     def __init__(self, rule: TailSampling) -> None:
         self.rule = rule
         self.waiting_spans = 0
-        self._waiting: dict[str, tuple[float, list[Span]]] = {}
-        self._decided: dict[str, bool] = {}
+        self.keep_errors = 0
+        self._waiting: OrderedDict[str, tuple[float, list[Span]]] = OrderedDict()
+        self._decided: OrderedDict[str, bool] = OrderedDict()
 
     def add(self, spans: Iterable[Span], now: float) -> list[Span]:
         """Take spans at an instant in seconds; returns those that are kept from now on."""
@@ -58,8 +66,12 @@ class Undecided:
         return kept
 
     def _decide(self, trace_id: str, spans: list[Span]) -> bool:
-        keep = bool(self.rule.keep(Trace(trace_id, sorted(spans, key=lambda span: span.start))))
+        try:
+            keep = bool(self.rule.keep(Trace(trace_id, sorted(spans, key=lambda span: span.start))))
+        except Exception:
+            self.keep_errors += 1
+            keep = False
         self._decided[trace_id] = keep
         if len(self._decided) > REMEMBERED_DECISIONS:
-            del self._decided[next(iter(self._decided))]
+            self._decided.popitem(last=False)
         return keep

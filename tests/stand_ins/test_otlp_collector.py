@@ -89,6 +89,15 @@ def test_a_json_span_and_a_protobuf_span_mean_the_same(collector):
     assert span.seconds == pytest.approx(0.000123)
 
 
+def test_in_json_null_means_that_a_field_is_not_there_and_unknown_fields_mean_nothing():
+    collector = OtlpCollector()
+    collector.ingest(body(parentSpanId=None, links=[{"traceId": None}]), "application/json")
+    unknown = {"traceId": 42, "spans": [{"spanId": "none"}]}
+    sent = {**json.loads(body(spanId="ab" * 8, vendor=unknown)), "vendor": unknown}
+    collector.ingest(json.dumps(sent).encode(), "application/json")
+    assert [span.parent_id for span in collector.spans()] == ["", PARENT]
+
+
 def test_a_batch_that_is_sent_again_shows_once(collector):
     for _ in range(2):
         assert post(collector, body(), **JSON).status_code == 200
@@ -290,6 +299,22 @@ async def test_whatever_is_shown_as_a_tag_is_found_by_it():
         assert collector.traces(tags={name: "other"}) == []
 
 
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        ({"boolValue": True}, "true"),
+        ({"doubleValue": 2}, "2"),
+        ({"doubleValue": 0.5}, "0.5"),
+        ({"bytesValue": "/wA="}, "/wA="),
+        ({"arrayValue": {"values": [{"stringValue": "cup"}, {"intValue": "1"}]}}, '["cup",1]'),
+    ],
+)
+def test_a_value_is_found_by_the_text_that_jaeger_shows(value, shown):
+    collector = OtlpCollector()
+    collector.ingest(body(attributes=[{"key": "it", "value": value}]), "application/json")
+    assert len(collector.traces(tags={"it": shown})) == 1
+
+
 @pytest.mark.parametrize(("params", "count"), ASKED)
 def test_a_search_finds_what_it_says(collector, params, count):
     post(collector, body(), **JSON)
@@ -419,6 +444,19 @@ async def test_a_late_span_follows_the_decision_on_its_trace():
     kept.end()
     let_go.end()
     assert {span.name for span in collector.spans()} == {"kept", "inner"}
+
+
+async def test_a_rule_that_raises_costs_the_trace_it_was_asked_about_and_no_other():
+    def failed(trace):
+        return trace.spans[0].events[0].attributes["exception.message"] == "x"
+
+    collector = OtlpCollector(tail=TailSampling(failed, wait_seconds=1))
+    export = in_process(collector)
+    for error in (OSError("x"), None, OSError("x")):
+        one_trace(export, error=error)
+    await asyncio.sleep(2)
+    assert (collector.kept_spans, collector.waiting_spans) == (4, 0)
+    assert collector.keep_errors == 1
 
 
 async def test_under_pressure_the_tail_sampler_decides_early():
