@@ -16,6 +16,7 @@ from opentelemetry.sdk.trace.id_generator import IdGenerator
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON
 from opentelemetry.trace import (
     NonRecordingSpan,
+    NoOpTracer,
     SpanContext,
     SpanKind,
     StatusCode,
@@ -103,6 +104,8 @@ class Spans:
         )
         provider.add_span_processor(_HandOver(self))
         self._tracer = provider.get_tracer("course_lib")
+        if isinstance(self._tracer, NoOpTracer):  # OTEL_SDK_DISABLED is set
+            self._sampler = lambda parent, trace_id: False
 
     def start(
         self, operation: str, kind: str = "internal", parent: TraceContext | None = None
@@ -117,7 +120,10 @@ class Spans:
         if parent is None:
             _drawn.set(int(trace_id, 16))
         span: Any = self._tracer.start_span(
-            operation, _below(parent, kind), SpanKind[kind.upper()], start_time=_now_nanoseconds()
+            _sendable(operation),
+            _below(parent, kind),
+            SpanKind[kind.upper()],
+            start_time=_now_nanoseconds(),
         )
         span_id = f"{span.get_span_context().span_id:016x}"
         return Recorded(TraceContext(trace_id, span_id, True, state), span)
@@ -163,7 +169,7 @@ class Recorded:
     def event(self, name: str, **fields: Any) -> None:
         """Something that happened during the span, at this moment."""
         sendable = {field: _sendable(value) for field, value in fields.items()}
-        self._span.add_event(name, sendable, _now_nanoseconds())
+        self._span.add_event(_sendable(name), sendable, _now_nanoseconds())
 
     def end(self, outcome: str = "ok", error: BaseException | None = None) -> None:
         """End the span and hand it on. Failures and bugs mark it as an error, answers do not."""
@@ -209,7 +215,9 @@ def _below(parent: TraceContext | None, kind: str) -> Context:
 
 def _sendable(value: Any) -> Any:
     """Half a surrogate pair has no UTF-8, and would keep a whole batch from being sent."""
-    return value.encode("utf-8", "replace").decode() if isinstance(value, str) else value
+    if not isinstance(value, str) or value.isascii():
+        return value
+    return value.encode("utf-8", "replace").decode()
 
 
 def _now_nanoseconds() -> int:

@@ -101,8 +101,9 @@ async def test_half_a_surrogate_pair_costs_no_span():
     collector = OtlpCollector()
     spans = Spans("users", export=in_process(collector, batch_spans=2))
     spans.start("get").end("ok")
-    broken = spans.start("get")
+    broken = spans.start("get \ud800")
     broken.set("name", "\ud800")
+    broken.event("got \ud800")
     broken.end("Unavailable", Unavailable("no \ud800"))
     assert len(collector.spans()) == 2 and not spans.export_errors
 
@@ -124,6 +125,13 @@ async def test_a_parent_that_is_not_sampled_silences_everybody_below():
         assert (span.context.sampled, span.context.tracestate) == (False, "rojo=1")
         assert span.context.trace_id == "ab" * 16 and span.context.span_id != "cd" * 8
     assert finished == []
+
+
+async def test_with_the_sdk_disabled_a_span_is_not_recorded_and_says_so(monkeypatch):
+    monkeypatch.setenv("OTEL_SDK_DISABLED", "true")
+    span = Spans("users", export=print).start("get", "server", PARENT)
+    assert (span.recorded, span.context.sampled) == (False, False)
+    assert span.context.trace_id == PARENT.trace_id and int(span.context.span_id, 16)
 
 
 async def test_a_parent_that_is_sampled_is_followed_whatever_the_share():
