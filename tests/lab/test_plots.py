@@ -54,6 +54,33 @@ def test_the_words_state_title_axis_guess_and_rounded_values():
     assert "client -> users, client -> orders, users -> database" in str(EVERY_KIND["flow"]())
 
 
+NAME = r"GET /a$\b$"
+NAMED: dict[str, Callable[[], plots.Picture]] = {
+    "bars": lambda: plots.bars({NAME: {NAME: 1}}, title=NAME, unit=NAME, guess=NAME),
+    "lines": lambda: plots.lines({NAME: [(0, 1)]}, title=NAME, y=NAME, bands=[(0, 1, NAME)]),
+    "timeline": lambda: plots.timeline({NAME: [(0, 5, NAME)]}, title=NAME, x=NAME, guess=3),
+    "waterfall": lambda: plots.waterfall([(NAME, 0, 9)], title=NAME, unit=NAME, guess=NAME),
+    "onion": lambda: plots.onion([NAME], NAME, title=NAME),
+    "flow": lambda: plots.flow([NAME, "b"], {(NAME, "b"): NAME}, title=NAME),
+    "panels": lambda: plots.panels({NAME: {NAME: [(0, 3)]}}, title=NAME, y=NAME),
+    "heat": lambda: plots.heat({NAME: {NAME: 9}}, title=NAME, unit=NAME),
+    "traffic": lambda: plots.traffic([0, 1], {NAME: [5, 6]}, [0, 50], title=NAME),
+    "dashboard": lambda: plots.dashboard({NAME: {NAME: [(0, 3)]}}, title=NAME),
+    "strips": lambda: plots.strips({NAME: [(0, 5, NAME)]}, {NAME: {NAME: [(0, 3)]}}, title=NAME),
+}
+
+
+@pytest.mark.parametrize("kind", NAMED)
+def test_a_name_with_dollars_in_it_is_no_formula(kind: str):
+    assert NAME in NAMED[kind]().text
+
+
+def test_a_request_that_took_no_time_is_drawn_without_a_warning():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        plots.waterfall([("client", 0, 0), ("service", 0, 0, 1)], title="One")
+
+
 def test_a_box_of_two_lines_is_one_name_in_words():
     assert "token check -> users" in str(plots.flow(["token\ncheck", "users"], title="The way"))
 

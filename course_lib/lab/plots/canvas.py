@@ -31,6 +31,7 @@ _STYLE: dict[str, Any] = {
     "ytick.labelsize": 11,
     "hatch.linewidth": 0.7,
     "text.color": INK,
+    "text.parse_math": False,
 }
 _DOTS_PER_INCH = 100  # on the page; the file holds twice as many
 
@@ -109,6 +110,10 @@ class Canvas:
 
         Numbers that differ from run to run belong to the alt text alone: `instead` is stored.
         """
+        from matplotlib.text import Text
+
+        for written in self.figure.findobj(Text):
+            written.set_parse_math(False)  # a name from outside may have dollars in it
         buffer = io.BytesIO()
         with self.style(_STYLE):
             dots = self._scale * _DOTS_PER_INCH

@@ -127,7 +127,7 @@ def waterfall(
     spans = [Step(*step) for step in steps]
     canvas = Canvas(title, 7.2, 1.5 + 0.4 * len(spans))
     axes = canvas.axes
-    end = max(step.end for step in spans)
+    end = max(step.end for step in spans) or 1
     for row, step in enumerate(spans):
         colour = COLOURS[(step.depth if step.colour is None else step.colour) % 6]
         axes.barh(row, step.end - step.start, 0.6, left=step.start, color=colour)
@@ -139,7 +139,7 @@ def waterfall(
         "   " * step.depth + step.name + ("  (your guess)" if step.name == own else "")
         for step in spans
     ]
-    axes.set_yticks(range(len(spans)), names, ha="left")
+    axes.set_yticks(range(len(spans)), names, ha="left", parse_math=False)
     dots = max(label.get_window_extent().width for label in axes.get_yticklabels())
     axes.tick_params(axis="y", length=0, pad=8 + dots * 72 / canvas.figure.dpi)
     axes.set(xlabel=f"time since the request began ({unit})", ylim=(len(spans) - 0.45, -0.55))

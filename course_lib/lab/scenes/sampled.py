@@ -16,7 +16,7 @@ def whole_traces(sampler: Any, *, requests: int = 10_000) -> int:
     """Of how many requests all three services record their span; `sampler` is that of `Spans`."""
 
     async def run() -> int:
-        collector = OtlpCollector()
+        collector = OtlpCollector(max_spans=requests * len(NAMES))
         endpoint: Endpoint = _echo
         for name in NAMES:
             spans = Spans(name, export=in_process(collector), sampler=sampler)

@@ -7,6 +7,7 @@ import pytest
 
 from course_lib.errors import Unavailable
 from course_lib.lab.launch import serve
+from course_lib.lab.scenes import trace_view
 from course_lib.lab.scenes.trace_view import NewestTrace, draw, own_seconds
 from course_lib.lab.scenes.traced_shop import (
     OrderPage,
@@ -116,6 +117,15 @@ async def test_what_a_slow_clock_puts_before_the_request_is_drawn_before_it():
     said = draw(trace, title="One order").text
     assert "shop: GET /orders (depth 0): from 0, 98 ms." in said
     assert "orders: show_order (depth 2): from -58, 94 ms." in said
+
+
+async def test_of_a_trace_with_very_many_spans_the_longest_are_drawn(monkeypatch):
+    monkeypatch.setattr(trace_view, "MOST_STEPS", 3)
+    (trace,) = (await traced(1)).traces()
+    title, _, *steps = draw(trace, title="One order").text.splitlines()
+    assert title == "One order (and 5 shorter spans)."
+    names = [step.partition(" (")[0] for step in steps]
+    assert names == ["shop: GET /orders", "shop: call orders", "orders: show_order"]
 
 
 def test_many_orders_are_shown_at_once_and_a_tail_sampler_has_decided():
