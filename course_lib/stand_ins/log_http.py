@@ -17,7 +17,13 @@ from course_lib.stand_ins import log_words
 from course_lib.stand_ins.log_entries import pushed
 from course_lib.stand_ins.log_query import NAME, Query, parse
 from course_lib.stand_ins.log_table import Row, Table
-from course_lib.stand_ins.log_values import Refused, duration_ns, nanoseconds, shortened
+from course_lib.stand_ins.log_values import (
+    LARGEST_NS,
+    Refused,
+    duration_ns,
+    nanoseconds,
+    shortened,
+)
 
 HOUR_NS = 3600 * 10**9
 DEFAULT_LIMIT, LARGEST_LIMIT = 100, 5000
@@ -115,7 +121,9 @@ def _as_streams(table: Table, rows: list[Row]) -> dict[str, Any]:
         if stream is None:
             labels = dict(table.streams[row.stream])
             more = orjson.loads(row.metadata) if row.metadata else {}
-            stream = {"stream": labels | more, "values": []}
+            for name, text in more.items():
+                labels[f"{name}_extracted" if name in labels else name] = text
+            stream = {"stream": labels, "values": []}
             streams[row.stream, row.metadata] = stream
         stream["values"].append([str(row.at_ns), row.line])
     return {"resultType": "streams", "result": list(streams.values()), "stats": {}}
@@ -138,7 +146,7 @@ def _range(params: Mapping[str, str], back_ns: int) -> tuple[int, int]:
     back_ns = duration_ns(params["since"], "since") if params.get("since") else back_ns
     if params.get("start"):
         return nanoseconds(params["start"], "start"), end_ns
-    return min(end_ns, now_ns) - back_ns, end_ns
+    return max(min(end_ns, now_ns) - back_ns, -LARGEST_NS), end_ns
 
 
 def _limit(params: Mapping[str, str]) -> int:

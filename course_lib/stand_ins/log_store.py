@@ -1,12 +1,15 @@
 """An embedded searchable log store (SQLite FTS5) that speaks Loki's push and query API in JSON.
 
 Ask it over HTTP as one would ask Loki, or directly, by field. Leaves out: protobuf pushes, parsers
-and metric queries in LogQL, tailing, tenants, deletion.
+and metric queries in LogQL, tailing, tenants, deletion; and a push that is sent again is stored
+again, where Loki knows its lines.
 """
 
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from course_lib.stand_ins.log_entries import fields, from_lines, pushed, text_of
@@ -36,8 +39,9 @@ class Found:
 class LogStore:
     """`serve(LogStore().app)` for HTTP; `ingest`, `search`, `count`, `over_time` for direct use.
 
-    In memory unless a file is named. Full at `most_events`: then a push gets 429, and nothing that
-    was stored is lost. All instants are seconds since 1970.
+    In memory unless a file is named, which one store may have open at a time. Full at
+    `most_events`: then a push gets 429, and nothing that was stored is lost. All instants are
+    seconds since 1970.
     """
 
     def __init__(
@@ -78,13 +82,12 @@ class LogStore:
         **where: Any,
     ) -> list[Found]:
         """Events by field (`user_id=7`, exact), by words in any order, or by a LogQL query."""
-        found: list[Found] = []
-        for row, has in self._rows(query, text, start, end, newest_first, where, limit is None):
-            labels = dict(self._table.streams[row.stream])
-            found.append(Found(row.at_ns / 1e9, labels, row.line, has, row.stands_for))
-            if len(found) == limit:
-                break
-        return found
+        rows = self._rows(query, text, start, end, newest_first, where, limit is None)
+        streams = self._table.streams
+        return [
+            Found(_seconds(row.at_ns), dict(streams[row.stream]), row.line, has, row.stands_for)
+            for row, has in islice(rows, limit)
+        ]
 
     def count(self, query: str = "", *, by: str | None = None, **asked: Any) -> Counter[str]:
         """How many events, by the values of a field (by=None: all under ""); sampled lines count
@@ -115,7 +118,7 @@ class LogStore:
             words = f"more than {MOST_STEPS} steps: give start and end, or make step longer"
             raise ValueError(f"step: from the first event to the last there are {words}")
         return {
-            name: [(number * step, group[number]) for number in steps]
+            name: [(_seconds(number * step_ns), group[number]) for number in steps]
             for name, group in sorted(counts.items())
         }
 
@@ -143,8 +146,8 @@ class LogStore:
             for number, labels in self._table.streams.items()
             if asked is None or asked.chooses(dict(labels))
         ]
-        start_ns = 0 if start is None else round(start * 1e9)
-        end_ns = LARGEST_NS if end is None else round(end * 1e9)
+        start_ns = -LARGEST_NS if start is None else _first_ns(start)
+        end_ns = LARGEST_NS if end is None else _first_ns(end)
         slices = self._table.slices(
             streams,
             start_ns,
@@ -164,3 +167,13 @@ class LogStore:
                     continue
                 if all(has.get(name) == value for name, value in wanted.items()):
                     yield row, has
+
+
+def _seconds(at_ns: int) -> float:
+    return at_ns / 1e9
+
+
+def _first_ns(seconds: float) -> int:
+    """The first nanosecond that is not before this instant; today, floats are 238 of them apart."""
+    near = range(round(seconds * 1e9) - 1_000, round(seconds * 1e9) + 1_000)
+    return near[bisect_left(near, seconds, key=_seconds)]

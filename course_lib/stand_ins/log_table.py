@@ -49,11 +49,7 @@ class Table:
     def __init__(self, path: str, *, most_events: int, most_streams: int) -> None:
         self._lock = threading.RLock()
         self._most_events, self._most_streams = most_events, most_streams
-        self._database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-        if path != ":memory:":
-            self._database.executescript("pragma journal_mode=wal; pragma synchronous=normal;")
-        self._database.execute("pragma cache_size=-65536")
-        self._database.executescript(_SCHEMA)
+        self._database = _opened(path)
         self.streams: dict[int, Labels] = {
             number: tuple((name, text) for name, text in orjson.loads(labels))
             for number, labels in self._database.execute("select id, labels from streams")
@@ -80,7 +76,7 @@ class Table:
                 metadata = None
                 if entry.metadata:
                     found |= entry.metadata
-                    metadata = orjson.dumps(entry.metadata).decode()
+                    metadata = orjson.dumps(entry.metadata, option=orjson.OPT_SORT_KEYS).decode()
                 stands_for = found.get("stands_for", "1")
                 weight = int(stands_for) if stands_for.isdecimal() and len(stands_for) < 10 else 1
                 stream = numbers[entry.labels]
@@ -187,6 +183,22 @@ class Table:
         )
         for row in self._database.execute(question, (stream, start_ns, end_ns)):
             yield Row._make(row)
+
+
+def _opened(path: str) -> sqlite3.Connection:
+    """A database that nobody else can open meanwhile: who has it counts its rows in memory."""
+    database = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)
+    try:
+        if path != ":memory:":
+            settings = "locking_mode=exclusive", "journal_mode=wal", "synchronous=normal"
+            database.executescript("".join(f"pragma {setting};" for setting in settings))
+        database.execute("pragma cache_size=-65536")
+        database.executescript(_SCHEMA)
+    except sqlite3.OperationalError as error:
+        database.close()
+        words = "the file of a log store, which one store may have open at a time"
+        raise ValueError(f"{path}: expected {words}: {error}") from error
+    return database
 
 
 def _slice(rows: Iterator[Row]) -> list[Row]:

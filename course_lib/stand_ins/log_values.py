@@ -33,14 +33,10 @@ def nanoseconds(text: str, name: str) -> int:
     seconds, anything else must be RFC 3339.
     """
     if _NANOSECONDS.fullmatch(text):
-        value = int(text) * (10**9 if len(text.lstrip("-")) <= 10 else 1)
-    elif _NUMBER.fullmatch(text):
-        value = _scaled(text, 10**9)
-    else:
-        value = rfc3339(text, name)
-    if abs(value) > LARGEST_NS:
-        raise Refused(400, f"{name}: {shortened(text)} is beyond what 64 bits of nanoseconds hold")
-    return value
+        return _held(int(text) * (10**9 if len(text.lstrip("-")) <= 10 else 1), text, name)
+    if _NUMBER.fullmatch(text):
+        return _held(_scaled(text, 10**9), text, name)
+    return rfc3339(text, name)
 
 
 def rfc3339(text: str, name: str) -> int:
@@ -54,9 +50,15 @@ def rfc3339(text: str, name: str) -> int:
     except ValueError:
         wanted = "nanoseconds since 1970, seconds with a decimal point, or RFC 3339"
         raise Refused(400, f"{name}: expected {wanted}, got {shortened(text)}") from None
-    whole = instant.astimezone(UTC) - datetime(1970, 1, 1, tzinfo=UTC)
+    whole = instant - datetime(1970, 1, 1, tzinfo=UTC)
     seconds = whole.days * 86_400 + whole.seconds
-    return seconds * 10**9 + int((fraction or "0").ljust(9, "0"))
+    return _held(seconds * 10**9 + int((fraction or "0").ljust(9, "0")), text, name)
+
+
+def _held(value: int, text: str, name: str) -> int:
+    if abs(value) > LARGEST_NS:
+        raise Refused(400, f"{name}: {shortened(text)} is beyond what 64 bits of nanoseconds hold")
+    return value
 
 
 def duration_ns(text: str, name: str) -> int:

@@ -114,6 +114,19 @@ async def test_structured_metadata_joins_the_labels_and_is_a_field():
     assert [found.line for found in store.search(trace_id="abc")] == ["x"]
 
 
+async def test_structured_metadata_hides_no_label_and_its_order_says_nothing():
+    store = LogStore()
+    more = [{"service": "evil"}, {"a": "1", "b": "2"}, {"b": "2", "a": "1"}]
+    await pushed(store, streams(*[[str(FIRST_NS + n), f"{n}", m] for n, m in enumerate(more)]))
+    await asyncio.sleep(1)
+    answer = (await asked(store, query='{service="users"}')).json()["data"]["result"]
+    assert [stream["stream"] for stream in answer] == [
+        {"service": "users", "a": "1", "b": "2"},
+        {"service": "users", "service_extracted": "evil"},
+    ]
+    assert [len(stream["values"]) for stream in answer] == [2, 1]
+
+
 VALUE = [str(FIRST_NS), "a line"]
 BAD_BODIES: list[tuple[Any, str]] = [
     (b"", "body"),
@@ -203,6 +216,9 @@ async def test_a_full_store_says_so_and_keeps_what_it_has():
         ({"query": '{a="b"}', "direction": "up"}, "direction: "),
         ({"query": '{a="b"}', "start": "x"}, "start: "),
         ({"query": '{a="b"}', "end": "x"}, "end: "),
+        ({"query": '{a="b"}', "start": "9999-12-31T23:59:59-01:00"}, "start: "),
+        ({"query": '{a="b"}', "start": "0001-01-01T00:00:00+01:00"}, "start: "),
+        ({"query": '{a="b"}', "end": "-9223372036854775807"}, "end timestamp must not be before"),
         ({"query": '{a="b"}', "since": "x"}, "since: "),
         ({"query": '{a="b"}', "step": "0"}, "step: "),
         ({"query": '{a="b"}', "interval": "-1"}, "interval: "),

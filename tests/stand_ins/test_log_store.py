@@ -3,6 +3,7 @@
 import json
 import sqlite3
 import threading
+import tracemalloc
 
 import pytest
 from hypothesis import given, settings
@@ -93,6 +94,47 @@ def test_counts_over_time_by_field_fill_the_gaps_and_add_what_sampled_lines_stan
     assert store.count(by="outcome") == {"ok": 11, "Unavailable": 1}
     assert store.count(outcome="ok", start=DAY + 0.6) == {"": 10}
     assert store.over_time(step=1, outcome="nothing") == {}
+
+
+@pytest.mark.parametrize("step", [1 / 3, 1 / 7, 1 / 30, 0.1])
+def test_steps_lie_where_their_events_lie(step):
+    store = store_of(*[line(second) for second in (0.0, 0.5, 1.23)])
+    (instants,) = ([at - DAY for at, _ in points] for points in store.over_time(step=step).values())
+    assert instants[0] <= 0 < instants[0] + step * 1.001
+    assert instants[-1] <= 1.23 < instants[-1] + step * 1.001
+
+
+def test_an_event_is_found_from_its_own_instant_on_and_not_before_it():
+    values = [[str(DAY * 10**9 + n * 1_237_001), f"line {n}"] for n in range(200)]
+    store = LogStore()
+    store.push(json.dumps({"streams": [{"stream": {"a": "b"}, "values": values}]}).encode())
+    for found in store.search(limit=None):
+        (first,) = store.search(start=found.at_seconds, newest_first=False, limit=1)
+        assert first == found
+        before = store.search(end=found.at_seconds, limit=1)
+        assert [event.at_seconds < found.at_seconds for event in before] in ([True], [])
+
+
+def test_a_limit_of_nothing_finds_nothing():
+    assert store_of(line(1)).search(limit=0) == []
+
+
+@pytest.mark.parametrize(
+    "stamp",
+    [
+        *("2300-01-01T00:00:00Z", "9999-12-31T23:59:59-01:00", "0001-01-01T00:00:00+01:00"),
+        "2025-13-01T00:00:00Z",
+    ],
+)
+def test_a_line_with_an_instant_nobody_can_store_is_kept_under_the_present(stamp):
+    store = LogStore()
+    virtual_time.run(ingest(store, [line(1), json.dumps({"event": "odd", "timestamp": stamp})]))
+    assert len(store) == 2
+    assert [found.at_seconds for found in store.search(event="odd")] == [DAY]
+
+
+def test_an_event_from_before_1970_is_found():
+    assert len(store_of('{"event": "moon", "timestamp": "1969-07-20T20:17:40Z"}').search()) == 1
 
 
 def test_late_lines_come_back_in_the_order_of_time():
@@ -237,6 +279,29 @@ def test_a_file_keeps_what_was_stored(tmp_path):
     assert len(again.search(user_id=7)) == 2
     assert [len(again), len(again.search('{service="orders"}'))] == [3, 1]
     again.close()
+
+
+def test_a_file_belongs_to_one_store_at_a_time(tmp_path):
+    path = str(tmp_path / "logs.db")
+    first = LogStore(path)
+    with pytest.raises(ValueError, match="one store may have open"):
+        LogStore(path)
+    first.ingest([line(1)])
+    first.close()
+    LogStore(path).close()
+
+
+def test_the_values_of_lines_are_not_kept_in_memory():
+    store = LogStore()
+    tracemalloc.start()
+    try:
+        store.ingest([line(0, stack="frame 0 " * 10_000)])
+        before, _ = tracemalloc.get_traced_memory()
+        for number in range(1, 20):
+            store.ingest([line(0, stack=f"frame {number} " * 10_000)])
+        assert tracemalloc.get_traced_memory()[0] - before < 80_000
+    finally:
+        tracemalloc.stop()
 
 
 def test_logql_and_fields_go_together():
