@@ -11,8 +11,8 @@ from course_lib.lab.servers.prometheus import promtool
 STEP_SECONDS = 15
 
 _UNEXPECTED = re.compile(r"alertname: ?\S+, time: (\S+?),")
-_PART = re.compile(r"(\d+)(h|m|s)")
-_SECONDS = {"h": 3600, "m": 60, "s": 1}
+_PART = re.compile(r"(\d+)([ywdhms])")
+_SECONDS = {"y": 31_536_000, "w": 604_800, "d": 86_400, "h": 3600, "m": 60, "s": 1}
 
 
 def fires_at(

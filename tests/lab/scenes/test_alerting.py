@@ -36,6 +36,10 @@ def test_an_alert_after_the_first_hour_is_found_too(rules):
     assert fires_at(rules, "Down", {"up": "1x260 0x20"}, until_seconds=4200) == 261 * 15 + 60
 
 
+def test_an_alert_after_the_first_day_is_found_too(rules):
+    assert fires_at(rules, "Down", {"up": "1x5760 0x20"}, until_seconds=86_700) == 5761 * 15 + 60
+
+
 @pytest.mark.parametrize(("failing", "minutes"), [(0.5, 0.5), (0.1, 2.5), (0.0, None)])
 def test_after_a_good_hour_the_minutes_count_from_the_first_failure(rules, failing, minutes):
     thirty = RULES.replace("up == 0, for: 1m", "'requests_total{outcome=\"Unavailable\"} >= 30'")
