@@ -26,7 +26,7 @@ from opentelemetry.trace import (
 from opentelemetry.trace.span import TraceState
 
 from course_lib.context import TraceContext, ids, new_span_id, new_trace_id, wall_clock
-from course_lib.errors import Answer
+from course_lib.errors import Answer, words
 from course_lib.telemetry.trace_sampling import Sampler, always_off, always_on, by_chance, ratio
 from course_lib.telemetry.traces_http import Reporter, to_collector
 
@@ -175,9 +175,10 @@ class Recorded:
         """End the span and hand it on. Failures and bugs mark it as an error, answers do not."""
         self._span.set_attribute("outcome", outcome)
         if isinstance(error, Exception):
-            self.event("exception", **{"exception.type": outcome, "exception.message": str(error)})
+            said = words(error)
+            self.event("exception", **{"exception.type": outcome, "exception.message": said})
             if not isinstance(error, Answer):
-                self._span.set_status(StatusCode.ERROR, _sendable(str(error)))
+                self._span.set_status(StatusCode.ERROR, _sendable(said))
         self._span.end(_now_nanoseconds())
 
 

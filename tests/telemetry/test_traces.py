@@ -97,6 +97,16 @@ async def test_an_answer_is_no_error_and_a_failure_is(error, failed):
     assert collector.spans()[0].failed is failed
 
 
+async def test_an_error_that_cannot_be_printed_ends_its_span_all_the_same():
+    class Odd(Exception):
+        def __str__(self) -> str:
+            raise RuntimeError("no text")
+
+    spans: list[Any] = []
+    Spans("users", export=spans.append).start("get").end("Internal", Odd())
+    assert spans[0].events[0].attributes["exception.message"] == "Odd"
+
+
 async def test_half_a_surrogate_pair_costs_no_span():
     collector = OtlpCollector()
     spans = Spans("users", export=in_process(collector, batch_spans=2))
