@@ -102,7 +102,7 @@ async def test_an_error_that_cannot_be_printed_ends_its_span_all_the_same():
         def __str__(self) -> str:
             raise RuntimeError("no text")
 
-    spans: list[Any] = []
+    spans = []
     Spans("users", export=spans.append).start("get").end("Internal", Odd())
     assert spans[0].events[0].attributes["exception.message"] == "Odd"
 
