@@ -25,7 +25,10 @@ def serve(app: Any, name: str | None = None, *, port: int = 0) -> Server:
 
 
 def serve_grpc(add: Any, name: str | None = None, *, port: int = 0) -> Server:
-    """Run a gRPC server with health and reflection; `add(server)`, one or a list, fills it."""
+    """Run a gRPC server with health and reflection; `add(server)`, one or a list, fills it.
+
+    Its handlers are coroutines and asynchronous generators.
+    """
     from course_lib.lab.launch_grpc import GrpcServer
 
     adders: Iterable[Callable[[Any], None]] = [add] if callable(add) else add

@@ -2,7 +2,8 @@
 
 A health service that an adder brings takes the place of the usual one, which always serves.
 Apart from `launch` so that gRPC is imported only where it is used. Calls are held and counted by
-an interceptor, because grpc.aio hides its connections.
+an interceptor, because grpc.aio hides its connections. Leaves out handlers that are no coroutines
+and no asynchronous generators.
 """
 
 import asyncio
@@ -100,7 +101,8 @@ class GrpcServer(Server):
             try:
                 return await inner(request, call)
             finally:
-                await self._may_run.wait()
+                if not _cancelled():
+                    await self._may_run.wait()
                 self._served += 1
 
         return held
@@ -137,6 +139,11 @@ class GrpcServer(Server):
             await call.abort(grpc.StatusCode.UNAVAILABLE, "the server stops")
         finally:
             self._streams.pop(asyncio.current_task(), None)
+
+
+def _cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 class _Heard:

@@ -11,7 +11,7 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
-from course_lib.lab.launch import on_lab, serve_grpc
+from course_lib.lab.launch import on_lab, run_on_lab, serve_grpc
 
 pytestmark = pytest.mark.real_time
 
@@ -23,11 +23,13 @@ class Held:
 
     def __init__(self) -> None:
         self.arrived = threading.Event()
+        self.task: Any = None
         self._go: asyncio.Event | None = None
         self._loop: Any = None
 
     async def __call__(self, request: bytes, call: Any) -> bytes:
         self._loop, self._go = asyncio.get_running_loop(), asyncio.Event()
+        self.task = asyncio.current_task()
         self.arrived.set()
         await self._go.wait()
         return request
@@ -179,6 +181,20 @@ async def test_a_paused_server_answers_when_it_resumes():
             call = echo(b"2")
             server.resume()
             assert await call == b"2"
+
+
+@pytest.mark.parametrize("end", ["kill", "stop"])
+def test_a_paused_server_ends_with_the_calls_in_flight(end: str):
+    held = Held()
+    server = serve_grpc(adder(held))
+    with grpc.insecure_channel(server.address) as channel:
+        call = channel.unary_unary("/lab.Test/Held").future(b"1")
+        assert held.arrived.wait(5)
+        server.pause()
+        getattr(server, end)()
+        assert call.exception(5).code() == grpc.StatusCode.UNAVAILABLE
+    run_on_lab(asyncio.wait([held.task], timeout=5))
+    assert held.task.done()
 
 
 async def test_a_name_in_use_is_replaced_and_a_taken_port_is_an_error():
