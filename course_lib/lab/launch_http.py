@@ -1,6 +1,7 @@
 """An ASGI application on uvicorn, on the lab's loop, with a stop, a crash and a pause of its own.
 
-What uvicorn has to tell goes to the logger `uvicorn.error`. Leaves out TLS and WebSockets.
+What uvicorn has to tell goes to the logger `uvicorn.error`. Leaves out TLS and WebSockets; what
+an application has sent before a pause may still arrive.
 """
 
 import asyncio
@@ -12,6 +13,7 @@ from typing import Any
 
 import uvicorn
 from uvicorn.lifespan.on import LifespanOn
+from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from course_lib.lab.launched import DRAIN_SECONDS, Server
@@ -27,6 +29,7 @@ class HttpServer(Server):
     def __init__(self, app: Any, name: str) -> None:
         super().__init__(name)
         self.held = False
+        self.closed = False
         self._config = uvicorn.Config(
             app,
             host="127.0.0.1",
@@ -40,6 +43,7 @@ class HttpServer(Server):
             timeout_keep_alive=75,
         )
         self._server = uvicorn.Server(self._config)
+        self._server.servers = []  # until the application has started
         self._state: Any = self._server.server_state
 
     @property
@@ -65,12 +69,13 @@ class HttpServer(Server):
     async def _stop(self, drain_seconds: float) -> None:
         self._close_listeners()
         await asyncio.sleep(0.001)  # let requests that have arrived be read
-        wanted = set()  # nobody waits for the others: their client has gone
+        wanted = set()  # nobody waits for other tasks: their client has gone
         for connection in list(self._state.connections):
             if connection.cycle and connection.cycle.scope["state"].get("watching"):
                 connection.cut()
-            elif connection.task and not connection.task.done():
+            elif connection.task:
                 wanted.add(connection.task)
+            wanted.add(connection.lost)
             connection.shutdown()
         if wanted:
             await asyncio.wait(wanted, timeout=drain_seconds)
@@ -87,13 +92,14 @@ class HttpServer(Server):
     async def _hold(self, paused: bool) -> None:
         self.held = paused
         for connection in self._state.connections:
-            connection.hold(paused)
+            connection.flow.hold(paused)
 
     def _close_listeners(self) -> None:
         for listener in self._server.servers:
             listener.close()
 
     async def _cut_connections(self) -> None:
+        self.closed = True
         tasks = set(self._state.tasks)
         for connection in list(self._state.connections):
             connection.cut()
@@ -111,33 +117,32 @@ async def _cancel(*tasks: asyncio.Task[Any] | None) -> None:
 
 
 class _Connection(HttpToolsProtocol):
-    """uvicorn's connection, which can also be cut, and held while its server is paused."""
+    """uvicorn's connection, which can be cut and held; `lost` is done when it has ended."""
 
     task: asyncio.Task[None] | None = None
 
     def __init__(self, server: HttpServer, **options: Any) -> None:
         super().__init__(**options)
         self._lab_server = server
+        self.lost = self.loop.create_future()
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
-        if self._lab_server.held:
-            self.hold(True)
+        self.flow = flow = _Flow(transport)
+        if self._lab_server.closed:  # the loop had accepted it before the listener closed
+            self.cut()
+        elif self._lab_server.held:
+            flow.hold(True)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self.lost.set_result(None)
 
     def _start_asgi_task(self, cycle: Any, app: Any) -> None:
         # A context of its own: a request must not inherit what the last one left behind.
         self.task = self.loop.create_task(cycle.run_asgi(app), context=contextvars.Context())
         self.tasks.add(self.task)
         self.task.add_done_callback(self.tasks.discard)
-
-    def hold(self, paused: bool) -> None:
-        """Stop or continue reading requests and sending answers."""
-        if paused:
-            self.flow.pause_reading()
-            self.flow.pause_writing()
-        else:
-            self.flow.resume_writing()
-            self.flow.resume_reading()
 
     def cut(self) -> None:
         """Break the connection, and cancel the request on it."""
@@ -146,6 +151,37 @@ class _Connection(HttpToolsProtocol):
         self.transport.abort()
         if self.task:
             self.task.cancel()
+
+
+class _Flow(FlowControl):
+    """uvicorn's flow control, which can be held: what would go on meanwhile goes on afterwards."""
+
+    held = False
+
+    def hold(self, held: bool) -> None:
+        """Stop or continue reading requests and sending answers."""
+        self.held = held
+        if held:
+            self._may_read, self._may_write = not self.read_paused, not self.write_paused
+            self.pause_reading()
+            self.pause_writing()
+        else:
+            if self._may_write:
+                self.resume_writing()
+            if self._may_read:
+                self.resume_reading()
+
+    def resume_reading(self) -> None:
+        if self.held:
+            self._may_read = True
+        else:
+            super().resume_reading()
+
+    def resume_writing(self) -> None:
+        if self.held and not self._transport.is_closing():
+            self._may_write = True
+        else:
+            super().resume_writing()
 
 
 class _Lifespan(LifespanOn):

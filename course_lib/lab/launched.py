@@ -13,6 +13,7 @@ from course_lib.lab import background
 DRAIN_SECONDS = 1.0
 
 _running: dict[str, "Server"] = {}
+_changing = threading.Lock()
 
 
 class Server:
@@ -67,8 +68,9 @@ class Server:
 
     def _leave(self, state: str) -> None:
         self.state = state
-        if _running.get(self.name) is self:
-            del _running[self.name]
+        with _changing:
+            if _running.get(self.name) is self:
+                del _running[self.name]
 
     async def _start(self, port: int) -> None:
         raise NotImplementedError
@@ -109,14 +111,28 @@ def stop_together(servers: Iterable[Server], drain_seconds: float = DRAIN_SECOND
 
 
 def start(server: Server, name: str | None, port: int) -> Server:
-    """Start a server in the place of the one that has its name."""
-    if name is not None and name in _running:
-        _running[name].stop()
-    _wait(server._start(port))
+    """Start a server in the place of the one that has its name.
+
+    An interrupted start leaves nothing. Of several that start at the same time the last one stays.
+    """
+    if name is not None and (earlier := _running.get(name)):
+        earlier.stop()
+    contextvars.Context().run(background.run_on_lab, _begin(server, port))
     server.name = name or f"server at {server.address}"
     server.state = "up"
-    _running[server.name] = server
+    with _changing:
+        earlier, _running[server.name] = _running.get(server.name), server
+    if earlier:
+        earlier.stop()
     return server
+
+
+async def _begin(server: Server, port: int) -> None:
+    try:
+        await server._start(port)
+    except asyncio.CancelledError:
+        await server._kill()
+        raise
 
 
 def running() -> list[Server]:
@@ -130,8 +146,15 @@ def stop_all() -> None:
         server.kill()
 
 
+def _forget() -> None:
+    """After a fork the servers are the parent's."""
+    global _changing
+    _running.clear()
+    _changing = threading.Lock()
+
+
 atexit.register(stop_all)
-os.register_at_fork(after_in_child=_running.clear)  # the servers are the parent's
+os.register_at_fork(after_in_child=_forget)
 
 
 def _refuse_on_the_lab() -> None:

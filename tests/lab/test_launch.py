@@ -1,6 +1,9 @@
 """Launch: real servers on the lab's loop, started, stopped, crashed, paused, replaced."""
 
 import asyncio
+import contextlib
+import os
+import signal
 import socket
 import statistics
 import threading
@@ -72,6 +75,55 @@ def test_a_stop_lets_requests_in_flight_finish(app: App):
     assert server.state == "stopped"
 
 
+def test_of_several_that_start_under_one_name_the_last_stays():
+    starting, all_start = [], asyncio.Event()
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI):
+        starting.append(app)
+        if len(starting) == 4:
+            all_start.set()
+        await all_start.wait()
+        yield
+
+    servers: list[Any] = []
+    threads = [
+        ask_to(lambda: servers.append(serve(FastAPI(lifespan=lifespan), "users"))) for _ in range(4)
+    ]
+    for thread in threads:
+        thread.join(5)
+    with running()[0] as last:
+        assert running() == [last]
+        assert sorted(server.state for server in servers) == ["stopped"] * 3 + ["up"]
+        for server in servers:
+            with contextlib.closing(socket.socket()) as caller:
+                answers = caller.connect_ex(("127.0.0.1", port_of(server))) == 0
+                assert answers == (server is last)
+
+
+def port_of(server: Any) -> int:
+    return int(server.address.split(":")[1])
+
+
+def test_an_interrupted_start_leaves_no_server():
+    cancelled = threading.Event()
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI):
+        os.kill(os.getpid(), signal.SIGINT)
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            cancelled.set()
+            raise
+        yield
+
+    with pytest.raises(KeyboardInterrupt):
+        serve(FastAPI(lifespan=lifespan), "users")
+    assert cancelled.wait(5)
+    assert running() == []
+
+
 def ask_to(work: Callable[[], None]) -> threading.Thread:
     thread = threading.Thread(target=work)
     thread.start()
@@ -87,6 +139,38 @@ def test_a_stop_waits_no_longer_than_the_drain_limit(app: App):
     assert time.monotonic() - began < 1
     assert isinstance(answer.exception(5), httpx.RemoteProtocolError)
     assert app.cancelled.wait(5)
+
+
+def test_a_stop_waits_until_a_slow_reader_has_the_whole_answer():
+    server = serve(App("x" * LARGE))
+    with request(server) as reader:
+        got = len(reader.recv(1))
+        stop = ask_to(lambda: server.stop(drain_seconds=30))
+        run_on_lab(asyncio.sleep(0.01))
+        got += len(rest(reader))
+    assert got > LARGE
+    stop.join(5)
+
+
+LARGE = 32_000_000
+"""Bytes, more than the system's buffers hold."""
+
+
+def request(server: Any, method: str = "GET", length: int = 0) -> socket.socket:
+    """A connection on which a request has been sent, without its body."""
+    connection = socket.create_connection(("127.0.0.1", port_of(server)), timeout=5)
+    connection.sendall(b"%s / HTTP/1.1\r\nHost: x\r\n" % method.encode())
+    connection.sendall(b"Connection: close\r\nContent-Length: %d\r\n\r\n" % length)
+    return connection
+
+
+def rest(connection: socket.socket) -> bytearray:
+    """What arrives until the connection ends or is silent."""
+    got = bytearray()
+    with contextlib.suppress(TimeoutError):
+        while data := connection.recv(1_000_000):
+            got += data
+    return got
 
 
 def test_a_stop_ends_a_watcher_at_once(app: App):
@@ -122,6 +206,23 @@ def test_a_kill_breaks_connections_and_cancels_handlers(app: App):
         httpx.get(server.url)
 
 
+def test_a_kill_also_breaks_connections_that_are_just_arriving(app: App):
+    for _ in range(40):
+        server = serve(app)
+        arriving = [socket.socket() for _ in range(8)]
+        for connection in arriving:
+            connection.setblocking(False)
+            connection.connect_ex(("127.0.0.1", port_of(server)))
+        kill = ask_to(server.kill)
+        kill.join(5)
+        assert not kill.is_alive()
+        for connection in arriving:
+            with connection, contextlib.suppress(ConnectionError):
+                connection.settimeout(5)
+                connection.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+                assert connection.recv(1) == b""
+
+
 def test_a_paused_server_accepts_and_says_nothing_until_it_resumes(app: App):
     with serve(app) as server:
         server.pause()
@@ -145,6 +246,69 @@ def test_a_pause_holds_the_answer_to_a_request_in_flight(app: App, client: httpx
         assert not answer.done()
         server.resume()
         assert answer.result(5) == "ok"
+
+
+def test_a_paused_server_sends_no_more_however_much_its_client_reads():
+    sent = 0
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        nonlocal sent
+        if scope["type"] == "http":
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            while sent < LARGE:
+                await send({"type": "http.response.body", "body": b"x" * 50_000, "more_body": True})
+                sent += 50_000
+            await send({"type": "http.response.body", "body": b""})
+
+    with serve(app) as server, request(server) as reader:
+        before = settled(lambda: sent)
+        server.pause()
+        reader.settimeout(0.1)
+        got = len(rest(reader))
+        assert sent == before < LARGE
+        server.resume()
+        reader.settimeout(5)
+        assert got + len(rest(reader)) > LARGE
+
+
+def settled(number: Callable[[], int]) -> int:
+    """The number, when it changes no more."""
+    before = -1
+    while before != (before := number()):
+        run_on_lab(asyncio.sleep(0.01))
+    return before
+
+
+def test_a_paused_server_reads_no_more_however_much_its_client_sends():
+    received, arrived, go = 0, threading.Event(), asyncio.Event()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        nonlocal received
+        if scope["type"] == "http":
+            arrived.set()
+            await go.wait()
+            while received < LARGE:
+                received += len((await receive())["body"])
+            await send({"type": "http.response.start", "status": 204, "headers": []})
+            await send({"type": "http.response.body", "body": b""})
+
+    async def let_it_go() -> None:
+        go.set()
+
+    with serve(app) as server, request(server, "POST", LARGE) as sender:
+        assert arrived.wait(5)
+        server.pause()
+        run_on_lab(let_it_go())
+        sent = 0
+        sender.settimeout(0.1)
+        with pytest.raises(TimeoutError):
+            while sent < LARGE:
+                sent += sender.send(b"x" * min(50_000, LARGE - sent))
+        assert received == 0
+        server.resume()
+        sender.settimeout(5)
+        sender.sendall(b"x" * (LARGE - sent))
+        assert b" 204 " in rest(sender)
 
 
 def test_a_paused_server_can_be_killed_and_stopped(app: App):
