@@ -273,3 +273,13 @@ def test_a_field_may_be_called_event():
 def test_whatever_the_text_one_event_is_one_line_of_json(text, fields):
     line = logged("call", text=text, fields=fields)
     assert line["event"] == "call"
+
+
+def test_what_holds_itself_is_written_once():
+    lines: list[str] = []
+    itself: list[object] = ["pass"]
+    itself += [itself, itself, itself]  # in full, down to any depth, it would never end
+    json_logger("users", "a", lines)("odd", value=itself, twice=["pass", lines, lines])
+    line = json.loads(lines[0])
+    assert line["value"] == ["pass", *["[too deep]"] * 3]
+    assert line["twice"] == ["pass", [], []]
