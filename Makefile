@@ -4,7 +4,7 @@ lab: .venv/.course-ready        ## set up, lay the workspace, open JupyterLab at
 	@.venv/bin/course lab
 
 test: .venv/.tests-ready        ## set up and run every test
-	@.venv/bin/python -m pytest -n 2 --dist loadfile
+	@.venv/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 setup: .venv/.course-ready      ## build .venv, start nothing
 
