@@ -82,9 +82,11 @@ class Container:
             self._ending = asyncio.create_task(self._end())
 
     async def _end(self) -> None:
-        if self._on_term is not None:
-            await self._on_term()
-        self._finish()
+        try:
+            if self._on_term is not None:
+                await self._on_term()
+        finally:
+            self._finish()
 
     def _finish(self) -> None:
         """End, and with it every request that is in flight."""

@@ -175,5 +175,7 @@ def _seconds(at_ns: int) -> float:
 
 def _first_ns(seconds: float) -> int:
     """The first nanosecond that is not before this instant; today, floats are 238 of them apart."""
+    if abs(seconds) >= _seconds(LARGEST_NS):
+        return LARGEST_NS if seconds > 0 else -LARGEST_NS
     near = range(round(seconds * 1e9) - 1_000, round(seconds * 1e9) + 1_000)
     return near[bisect_left(near, seconds, key=_seconds)]

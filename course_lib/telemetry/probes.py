@@ -35,9 +35,9 @@ class Probe:
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name}: must be more than 0, got {getattr(self, name)}")
         for name in ("success_threshold", "failure_threshold"):
-            if getattr(self, name) < 1:
+            if not getattr(self, name) >= 1:
                 raise ValueError(f"{name}: must be 1 or more, got {getattr(self, name)}")
-        if self.initial_delay_seconds < 0:
+        if not self.initial_delay_seconds >= 0:
             raise ValueError(
                 f"initial_delay_seconds: must be 0 or more, got {self.initial_delay_seconds}"
             )

@@ -311,3 +311,10 @@ def test_logql_and_fields_go_together():
         "error": 1,
         "info": 2,
     }
+
+
+def test_instants_far_beyond_the_years_that_fit_are_taken_as_the_last_of_them():
+    store = LogStore()
+    store.ingest([line(1)])
+    assert len(store.search(start=-1e12, end=1e12)) == 1
+    assert not store.search(start=1e12) and not store.search(end=-1e300)

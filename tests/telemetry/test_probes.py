@@ -98,6 +98,7 @@ def test_liveness_and_startup_allow_no_success_threshold_but_one(kind):
     [
         *({"period_seconds": 0}, {"period_seconds": float("nan")}, {"timeout_seconds": -1}),
         *({"failure_threshold": 0}, {"success_threshold": 0}, {"initial_delay_seconds": -1}),
+        *({name: float("nan")} for name in ("failure_threshold", "initial_delay_seconds")),
     ],
 )
 def test_a_probe_that_makes_no_sense_is_refused_by_name(bad):
