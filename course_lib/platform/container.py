@@ -72,9 +72,11 @@ class Container:
         self._finish()
 
     async def run(self) -> None:
-        """Live until it has ended."""
+        """Live until it has ended; raises what its handler of the end raised."""
         self._started_at = asyncio.get_running_loop().time()
         await self._ended.wait()
+        if self._ending is not None and self._ending.done() and not self._ending.cancelled():
+            self._ending.result()
 
     def terminate(self) -> None:
         """Ask it to end, as SIGTERM does."""
