@@ -117,7 +117,12 @@ def start(server: Server, name: str | None, port: int) -> Server:
     """
     if name is not None and (earlier := _running.get(name)):
         earlier.stop()
-    contextvars.Context().run(background.run_on_lab, _begin(server, port))
+    try:
+        contextvars.Context().run(background.run_on_lab, _begin(server, port))
+    except BaseException as error:
+        if not isinstance(error, Exception):  # it may have come when the server was just up
+            background.submit(server._kill(), contextvars.Context())
+        raise
     server.name = name or f"server at {server.address}"
     server.state = "up"
     with _changing:

@@ -6,10 +6,12 @@ every `then_every`-th, so that one event that floods never silences another. A k
 keep the flood and lose the one line that matters.)
 """
 
+import os
 import threading
 from collections.abc import Callable, Iterable
 from contextvars import Context, copy_context
 from typing import Any
+from weakref import WeakSet
 
 from course_lib import context
 
@@ -41,6 +43,11 @@ class _Window:
 
     def __init__(self, first: int, then_every: int, seconds: float) -> None:
         self.first, self.then_every, self.seconds = first, then_every, seconds
+        self.begin()
+        _windows.add(self)
+
+    def begin(self) -> None:
+        """Begin with nothing, as after a fork: a thread of the parent may have held the lock."""
         self.lock = threading.RLock()  # a signal may come in the middle, and be logged
         self.number = -1.0
         self.seen: dict[tuple[str, str], _Seen] = {}
@@ -62,6 +69,17 @@ class _Window:
         with self.lock:
             seen, self.seen = self.seen, {}
         return seen.values()
+
+
+_windows: WeakSet[_Window] = WeakSet()
+
+
+def _begin_in_child() -> None:
+    for window in _windows:
+        window.begin()
+
+
+os.register_at_fork(after_in_child=_begin_in_child)
 
 
 class Sampled:

@@ -40,22 +40,25 @@ class Log(structlog.BoundLoggerBase):
         if "event" in fields:
             fields["event_"] = fields.pop("event")
         fields["event"] = event
+        whole = True
         try:
             line: Any = {**self._context, **redact(fields)}
             for process in self._processors:  # what structlog's `_process_event` does, and no more
                 line = process(self._logger, level, line)
         except Exception:  # a value that cannot be looked at, or changes meanwhile
-            self._logger.lost += 1
+            whole = False
             line = {**self._context, "event": redacted(text_of(event))}
             line = _render(None, level, _stamp(None, level, line))
         try:
             self._logger.write(line)
         except Exception:  # a full disk or a closed stream must not fail the call that is logged
+            whole = False
+        if not whole:
             self._logger.lost += 1
 
     def bind(self, **fields: Any) -> Self:
         """A logger that adds these fields, as they are now, to every event."""
-        return super().bind(**redacted(fields))
+        return super().bind(**_as_they_are_now(fields))
 
     @property
     def lost(self) -> int:
@@ -98,6 +101,13 @@ def _render(_: Any, __: str, fields: Fields) -> bytes:
     except orjson.JSONEncodeError:
         line = _dumps(_encodable(redacted(fields)))
     return line if line.isascii() else _one_line(line)
+
+
+def _as_they_are_now(fields: Fields) -> Fields:
+    try:
+        return orjson.loads(_render(None, "", redact(fields)))
+    except Exception:  # a value that cannot be looked at
+        return {name: redacted(text_of(value)) for name, value in fields.items()}
 
 
 def _dumps(fields: Any) -> bytes:

@@ -27,8 +27,8 @@ _SECRET_TEXT = tuple(
         (r"-----BEGIN [\w ]*PRIVATE KEY-----.*?(?:-----END [\w ]*-----|\Z)", "[redacted]"),
         (r"((?:cookie|authorization)\s*:\s*)[^\r\n]+", r"\1[redacted]"),
         (r"\b(basic|bearer)(\s+)[\w.~+/=-]+", r"\1\2[redacted]"),
-        (r"\beyJ[\w-]+\.[\w-]+\.[\w-]*", "[redacted]"),  # a JSON web token
-        (rf"{_NAMED}(?:{_QUOTED}|[^\s,;&)]+)", r"\1[redacted]"),
+        (r"(?<![\w-])eyJ[\w-]+\.[\w-]+\.[\w-]*", "[redacted]"),  # a JSON web token
+        (rf"{_NAMED}(?:{_QUOTED}|[^\s,;&)]+)", r"\1\2[redacted]\2"),
         (r"(://[^\s/:@]{0,200}:)[^\s/]{1,200}@", r"\1[redacted]@"),  # a URL's password
         (r"(://)[^\s/:@]{20,200}@", r"\1[redacted]@"),  # a token in the user's place
     )

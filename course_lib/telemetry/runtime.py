@@ -70,12 +70,15 @@ class Runtime:
         yield gauge("process_resident_memory_bytes", "Memory in RAM", memory.rss)
         yield counter("process_cpu_seconds", "CPU time used so far", cpu.user + cpu.system)
 
+    describe = collect  # so that the registry knows their names
+
     def longest_lag(self) -> float:
         """Seconds; read from another thread it also knows of a block that is not over."""
         return max(self._longest_seconds, self._clock() - self._due)
 
     def start(self) -> Self:
         """Measure the running loop; starting again changes nothing."""
+        self._forget_a_closed_loop()
         if self._task is None:
             self._task = asyncio.get_running_loop().create_task(self._measure(), name="loop lag")
             self._task.add_done_callback(self._ended)
@@ -84,6 +87,7 @@ class Runtime:
 
     async def stop(self) -> None:
         """Measure no more; the figures stay."""
+        self._forget_a_closed_loop()
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait([self._task])
@@ -106,6 +110,10 @@ class Runtime:
                 self._count_collections()
         finally:
             self._due = math.inf
+
+    def _forget_a_closed_loop(self) -> None:
+        if self._task is not None and self._task.get_loop().is_closed():
+            self._ended(None)
 
     def _ended(self, _: object) -> None:  # also when the loop ends before anybody has stopped it
         self._task = None

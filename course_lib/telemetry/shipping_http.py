@@ -75,6 +75,9 @@ class Shipper:
             self._lines.append((_now_ns(), line))
 
     async def __aenter__(self) -> Self:
+        while self._closed and self._task is not None:  # a close is under way
+            await asyncio.wait([self._task])
+            await asyncio.sleep(0)
         self._closed = False
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._run(), name="log shipper")
@@ -103,7 +106,7 @@ class Shipper:
     async def _run(self) -> None:
         wait_seconds = self._every_seconds
         limits = httpx.Limits(max_connections=1)
-        verify = self._url.startswith("https:")  # to read the authorities takes time
+        verify = httpx.URL(self._url).scheme == "https"  # to read the authorities takes time
         async with httpx.AsyncClient(
             transport=self._transport, timeout=None, limits=limits, trust_env=False, verify=verify
         ) as client:
@@ -127,13 +130,17 @@ class Shipper:
 
     async def _send(self, client: httpx.AsyncClient) -> bool:
         """Push the oldest lines; they leave the buffer when they arrived, or never will."""
-        batch, dropped = self._oldest(), self.dropped
-        if not batch and dropped == self._told:
-            return True
-        status = await self._try(client, batch, dropped)
-        while status == _TOO_LARGE and len(batch) > 1:
-            batch = batch[: len(batch) // 2]
+        most_lines = self._batch_lines
+        while True:
+            batch, dropped = self._oldest(most_lines), self.dropped
+            if not batch and (dropped == self._told or self.last_error):
+                return True
             status = await self._try(client, batch, dropped)
+            if status != _TOO_LARGE or not batch:
+                break
+            if len(batch) == 1:
+                self.dropped += self._leave(1)
+            most_lines = max(1, len(batch) // 2)
         if status < 300:
             self.last_error = ""
             self._told = dropped
@@ -143,9 +150,9 @@ class Shipper:
             self.dropped += self._leave(len(batch))
         return False
 
-    def _oldest(self) -> list[Line]:
+    def _oldest(self, most_lines: int) -> list[Line]:
         """As many lines as fit into one batch; one that is larger goes alone."""
-        lines = list(itertools.islice(self._lines, self._batch_lines))
+        lines = list(itertools.islice(self._lines, most_lines))
         sizes = itertools.accumulate(len(line) for _, line in lines)
         return lines[: max(1, sum(size <= _BATCH_BYTES for size in sizes))]
 

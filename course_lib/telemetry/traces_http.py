@@ -122,7 +122,7 @@ class Reporter:
             if self._closing or len(self._queue) >= self._queue_spans:
                 self.dropped += 1
                 return
-            if self._thread is None:
+            if self._thread is None or not self._thread.is_alive():
                 thread = threading.Thread(target=self._work, name="spans", daemon=True)
                 thread.start()  # raises where there are too many
                 self._thread = thread

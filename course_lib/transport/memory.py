@@ -143,4 +143,7 @@ async def _items(
                 raise _copy(codes.outcome_error(raised)) from None
             yield item
     finally:
-        await loop.create_task(close_stream(items), context=fresh)
+        try:
+            await loop.create_task(close_stream(items), context=fresh)
+        except Exception as raised:
+            raise _copy(codes.outcome_error(raised)) from None

@@ -17,8 +17,9 @@ import pytest
 from fastapi import FastAPI
 
 from course_lib import context
-from course_lib.lab import launch_http
+from course_lib.lab import background, launch_http, launched
 from course_lib.lab.launch import run_on_lab, running, serve
+from course_lib.lab.launch_http import HttpServer
 from tests.lab.apps import App, ask
 
 
@@ -122,6 +123,27 @@ def test_an_interrupted_start_leaves_no_server():
         serve(FastAPI(lifespan=lifespan), "users")
     assert cancelled.wait(5)
     assert running() == []
+
+
+def test_an_interrupt_at_the_end_of_a_start_leaves_no_server_either(monkeypatch, app: App):
+    started: list[Any] = []
+    run_on_lab = background.run_on_lab
+
+    def interrupted(coroutine: Any) -> None:
+        run_on_lab(coroutine)
+        raise KeyboardInterrupt
+
+    class Remembered(HttpServer):
+        def __init__(self, *arguments: Any) -> None:
+            super().__init__(*arguments)
+            started.append(self)
+
+    monkeypatch.setattr(background, "run_on_lab", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        launched.start(Remembered(app, "users"), "users", 0)
+    monkeypatch.undo()
+    run_on_lab(asyncio.sleep(0))
+    assert started[0].closed and running() == []
 
 
 def ask_to(work: Callable[[], None]) -> threading.Thread:

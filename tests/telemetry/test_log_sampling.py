@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import os
+import signal
 import sys
 import threading
 from collections import Counter
@@ -147,3 +149,30 @@ def test_it_works_outside_an_event_loop():
     lines: list[str] = []
     logger(lines)("x")
     assert read(lines) == [("x", 1)]
+
+
+def test_the_child_of_a_fork_waits_for_no_thread_of_its_parent_and_tells_only_its_own():
+    lines: list[str] = []
+    log = logger(lines, first=1, then_every=10)
+    log("refused")
+    log("refused")  # left out, by the parent
+    holding, over = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with log._window.lock:
+            holding.set()
+            over.wait()
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    holding.wait()
+    child = os.fork()
+    if child == 0:
+        signal.alarm(10)
+        del lines[:]
+        log("refused")
+        log.flush()
+        os._exit(read(lines) != [("refused", 1)])
+    over.set()
+    holder.join()
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from course_lib.telemetry.metrics import CollectorRegistry
+from course_lib.telemetry.metrics import CollectorRegistry, Gauge
 from course_lib.telemetry.runtime import Runtime
 
 pytestmark = pytest.mark.real_time
@@ -119,3 +119,24 @@ async def test_a_loop_that_ends_before_anybody_has_stopped_it_leaves_nothing_beh
         await asyncio.to_thread(asyncio.run, measured())
         assert gc.callbacks == callbacks
     await runtime.stop()
+
+
+def test_a_loop_that_was_closed_with_its_tasks_is_forgotten():
+    before = len(gc.callbacks)
+    loop = asyncio.new_event_loop()
+    runtime = Runtime(CollectorRegistry(), every_seconds=0.01)
+
+    async def begin() -> None:
+        runtime.start()
+
+    loop.run_until_complete(begin())
+    loop.close()
+    asyncio.run(runtime.stop())
+    assert len(gc.callbacks) == before
+
+
+def test_a_registry_refuses_a_second_metric_of_the_same_name():
+    registry = CollectorRegistry()
+    Runtime(registry)
+    with pytest.raises(ValueError, match="python_threads"):
+        Gauge("python_threads", "another", registry=registry)

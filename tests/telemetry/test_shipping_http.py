@@ -338,3 +338,44 @@ async def test_a_store_that_is_cut_off_and_hangs_leaves_nothing_behind():
                     await asyncio.sleep(0.01)
         assert stream.waiting == 0
     assert len(store.search(event="during")) >= 2
+
+
+async def test_lines_that_are_too_large_do_not_hold_up_the_others():
+    async def takes_a_kilobyte(request: httpx.Request) -> int:
+        return 413 if len(request.content) > 1_000 else 204
+
+    store = Store(takes_a_kilobyte)
+    async with shipper(store) as stream:
+        for _ in range(20):
+            stream.write(b'{"event":"%s"}\n' % (b"x" * 2_000))
+        stream.write(b'{"event":"good"}\n')
+        await asyncio.sleep(2)
+        assert store.lines[0] == "good"
+        assert (stream.sent, stream.dropped) == (1, 20)
+
+
+async def test_what_is_refused_for_ever_is_not_told_for_ever():
+    pushes: list[int] = []
+
+    async def counts(request: httpx.Request) -> int:
+        pushes.append(len(request.content))
+        return 400
+
+    async with shipper(Store(counts)) as stream:
+        stream.write(b'{"event":"odd"}\n')
+        await asyncio.sleep(600)
+        assert (len(pushes), stream.dropped) == (1, 1)
+
+
+async def test_opened_while_it_is_being_closed_it_runs_once_it_has_closed():
+    store = Store(is_slow)
+    stream = shipper(store)
+    await stream.__aenter__()
+    stream.write(b'{"event":"before"}\n')
+    closing = asyncio.create_task(stream.close(within_seconds=10))
+    await asyncio.sleep(0)
+    async with stream:
+        assert closing.done()
+        stream.write(b'{"event":"after"}\n')
+        await asyncio.sleep(5)
+    assert store.lines == ["before", "after"]

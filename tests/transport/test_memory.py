@@ -65,3 +65,20 @@ async def test_a_stream_that_is_left_cleans_up_in_the_server_s_context(taken: in
             await anext(stream)
     await stream.aclose()
     assert told == ["who was found out"]
+
+
+async def test_what_the_clean_up_of_a_stream_raises_arrives_as_a_copy():
+    async def endpoint(request: object) -> AsyncIterator[int]:
+        async def items() -> AsyncIterator[int]:
+            try:
+                yield 1
+                yield 2
+            finally:
+                raise ValueError("a bug of the service")
+
+        return items()
+
+    stream = await memory_client(memory_server(endpoint))(None)
+    await anext(stream)
+    with pytest.raises(Internal):
+        await stream.aclose()
