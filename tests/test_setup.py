@@ -232,3 +232,13 @@ def test_a_lock_left_by_a_dead_set_up_does_not_stop_the_next(clone):
 def test_make_knows_the_verbs_a_person_needs():
     verbs = re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
     assert {"lab", "test", "setup", "lint", "lock", "bench"} <= set(verbs)
+
+
+def test_nothing_lies_about_at_the_top():
+    """No key, log or scratch file of somebody's is handed out with the course."""
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True)
+    if listed.returncode:
+        pytest.skip("not a git checkout")
+    rooms = {"notebooks", "course_lib", "exercises", "solutions", "binder", "tests", ".ci"}
+    files = {"README.md", "pyproject.toml", "Makefile", "LICENSE", ".gitignore"}
+    assert {path.split("/")[0] for path in listed.stdout.splitlines()} == rooms | files

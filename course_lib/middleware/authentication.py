@@ -7,7 +7,7 @@ service to decide (`PermissionDenied`).
 
 import binascii
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from hashlib import blake2b
 from typing import Any, NoReturn
@@ -34,7 +34,8 @@ def basic(passwords: Mapping[str, str], *, realm: str = "shop") -> Middleware:
     scheme = f'Basic realm="{realm}"'
 
     @lru_cache(maxsize=1024)
-    def check(credentials: str) -> str:
+    def check(header: str) -> str:
+        credentials = _credentials(header, "basic", scheme)
         try:
             decoded = binascii.a2b_base64(credentials, strict_mode=True)
         except ValueError:
@@ -45,7 +46,7 @@ def basic(passwords: Mapping[str, str], *, realm: str = "shop") -> Middleware:
             _refuse("wrong user or password", scheme)
         return user.decode()
 
-    return _authenticated("basic", scheme, check)
+    return _authenticated(check)
 
 
 def jwt_bearer(
@@ -93,24 +94,22 @@ def jwt_bearer(
         verified[token] = claims["sub"], *times
         return verified[token]
 
-    def check(token: str) -> str:
+    def check(header: str) -> str:
+        token = _credentials(header, "bearer", "Bearer")
         name, not_before, expires = verified.get(token) or verify(token)
         if not not_before <= (now := wall_clock.get()()) < expires:
             verified.pop(token, None)
             _refuse("the token has expired" if now >= expires else "it is not valid yet", "Bearer")
         return name
 
-    return _authenticated("bearer", "Bearer", check)
+    return _authenticated(check)
 
 
-def _authenticated(name: str, scheme: str, check: Any) -> Middleware:
+def _authenticated(check: Callable[[str], str]) -> Middleware:
     def wrap(inner: Endpoint) -> Endpoint:
         async def endpoint(request: Any) -> Any:
-            given, _, credentials = (authorization.get() or "").partition(" ")
             try:
-                if given.lower() != name:
-                    _refuse("credentials of another scheme" if given else "no credentials", scheme)
-                who = check(credentials.strip())
+                who = check(authorization.get() or "")
             except Unauthenticated:
                 caller.set(None)  # whoever it was further out
                 raise
@@ -120,6 +119,13 @@ def _authenticated(name: str, scheme: str, check: Any) -> Middleware:
         return endpoint
 
     return wrap
+
+
+def _credentials(header: str, name: str, scheme: str) -> str:
+    given, _, credentials = header.partition(" ")
+    if given.lower() != name:
+        _refuse("credentials of another scheme" if given else "no credentials", scheme)
+    return credentials.strip()
 
 
 def _refuse(why: str, scheme: str) -> NoReturn:

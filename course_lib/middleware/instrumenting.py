@@ -35,7 +35,7 @@ def instrumenting(observe: Observe, *, operation: str) -> Middleware:
                 raise
             if hasattr(response, "__anext__"):
                 return await until_over(response, partial(over, clock, started))
-            over(clock, started, None)
+            observe(operation, "ok", clock() - started)
             return response
 
         return endpoint

@@ -86,7 +86,8 @@ def _stamp(_: Any, level: str, fields: Fields) -> Fields:
     trace = context.trace.get()
     fields["level"] = level
     fields["timestamp"] = f"{_date_and_time(seconds)}.{str(1_000_000 + microseconds)[1:]}Z"
-    fields["trace_id"], fields["span_id"] = trace[:2] if trace else (None, None)
+    fields["trace_id"] = trace.trace_id if trace else None
+    fields["span_id"] = trace.span_id if trace else None
     return fields
 
 
