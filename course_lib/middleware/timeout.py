@@ -2,9 +2,9 @@
 
 Both end the call by cancelling what runs inside and raise `DeadlineExceeded`. A call that is
 cancelled from outside stays cancelled, and work is cut off only where it waits: one that blocks
-beyond its time may still pass a wait or two that end at once. Leaves
-out streams: an endpoint that returns an iterator has answered when it returns. (Over a wire the
-instant goes along as the call's deadline, and ends its stream.)
+beyond its time may still pass a wait or two that end at once. Leaves out streams: an endpoint that
+returns an iterator has answered when it returns. (Over a wire the instant goes along as the call's
+deadline, and ends its stream.)
 """
 
 import asyncio

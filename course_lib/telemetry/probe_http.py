@@ -35,14 +35,14 @@ def http_get(url: str, transport: httpx.AsyncBaseTransport | None = None) -> Ask
     )
 
     async def ask() -> int:
-        request: httpx.Request | None = client.build_request("GET", url)
+        request = client.build_request("GET", url)
         for _ in range(_MOST_REDIRECTS):
-            assert request is not None
             response = await client.send(request, stream=True)
             await _read_some(response)
-            request = response.next_request
-            if request is None or request.url.host != httpx.URL(url).host:
+            onward = response.next_request if response.headers.get("location") else None
+            if onward is None or onward.url.host != httpx.URL(url).host:
                 return response.status_code
+            request = onward
         raise ConnectionError(f"stopped after {_MOST_REDIRECTS} redirects")
 
     return ask

@@ -3,7 +3,8 @@
 A `Shipper` is the `stream` of `json_logger`. A line goes into a bounded buffer; a task sends
 batches. When the store is slow, down, refuses or hangs, the buffer fills, what comes then is
 dropped, and the drops are counted and told to the store when it is back. The oldest lines are kept:
-the beginning of trouble tells most. Leaves out: a buffer on disk, exactly-once delivery,
+the beginning of trouble tells most. A batch that is refused for one of its lines is dropped as a
+whole: a store may have kept the others. Leaves out: a buffer on disk, exactly-once delivery,
 certificates of one's own (give a `transport` that knows them).
 """
 

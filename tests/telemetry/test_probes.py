@@ -203,6 +203,12 @@ async def test_a_redirect_to_the_same_host_is_followed():
     assert await http_get("http://users/healthz", way)() == 503
 
 
+@pytest.mark.parametrize("headers", [{}, {"location": ""}])
+async def test_a_redirect_to_nowhere_is_an_answer(headers):
+    way = httpx.MockTransport(lambda _: httpx.Response(302, headers=headers))
+    assert await http_get("http://users/healthz", way)() == 302
+
+
 async def test_a_redirect_to_another_host_is_not_followed_and_is_a_success():
     way = redirecting(lambda path: (302, "http://elsewhere/login"))
     assert await http_get("http://users/healthz", way)() == 302
