@@ -40,6 +40,7 @@ OPTIONS = [
     os.devnull,
     "--noconftest",
     "--import-mode=importlib",
+    "--assert=plain",  # graders say `expect`; rewriting their asserts takes as long as the checks
     *(f"-pno:{name}" for name in _DISABLED),
 ]
 

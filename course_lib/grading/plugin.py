@@ -78,6 +78,12 @@ class Grading:
             last = str(report.longrepr).strip().splitlines()[-1]
             self.send({"broken": last.removeprefix("E").strip()})
 
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_pycollect_makeitem(self, obj: object) -> list[pytest.Item] | None:
+        """Spare pytest the checks of other tasks."""
+        tasks = [m.args for m in getattr(obj, "pytestmark", ()) if m.name == "task"]
+        return [] if tasks and (self.task,) not in tasks else None
+
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         items[:] = [item for item in items if task_of(item) == self.task]
         about = [
