@@ -3,11 +3,12 @@
 import asyncio
 import copy
 import json
+from datetime import UTC, datetime
 
 import pytest
 
 from course_lib.errors import Unavailable
-from course_lib.grading.checks import CheckFailed, ensure, expect
+from course_lib.grading.checks import CheckFailed, ensure, expect, no_error, show
 from course_lib.grading.explaining import learners_line
 from course_lib.stand_ins import LogStore
 from course_lib.stand_ins.log_values import Refused
@@ -67,6 +68,16 @@ def test_lines_that_are_no_events(answer):
 
 
 @pytest.mark.task("story_of")
+def test_the_level_says_what_is_an_error(answer):
+    """An event that only speaks of errors is none: the level says it."""
+    why = "Other fields may hold the word error too. Ask the field level, not the text of the line."
+    for event in ("error page shown", "error"):
+        lines = [line(0, "shop", event, "t2"), *STORY]
+        call = f"story_of(lines), the first an event {event!r} of another trace, with level 'info'"
+        expect(answer.story_of(lines), TOLD, call, why)
+
+
+@pytest.mark.task("story_of")
 def test_an_error_outside_a_trace_stands_alone(answer):
     """An error without a trace belongs with no other event."""
     lines = [
@@ -74,7 +85,7 @@ def test_an_error_outside_a_trace_stands_alone(answer):
         line(2, "users", "disk full", None, "error"),
         line(3, "shop", "started", None),
     ]
-    why = "null is no trace id. Events that have none have nothing in common."
+    why = "null is no trace id. Events that have none have nothing in common: tell the error alone."
     expect(answer.story_of(lines), ["users: disk full"], "story_of(lines outside a trace)", why)
 
 
@@ -87,41 +98,72 @@ def test_without_an_error(answer):
 
 # redacted
 
+BROKEN = (TypeError, ValueError, AttributeError)
+
+
+def redacts(answer, given, wanted, why, *broken):
+    """The copy is as wanted; the errors in `broken` are explained with `why` too."""
+    call = f"redacted({given})"
+    with no_error(*broken, call=call, expected=str(wanted), why=why):
+        got = answer.redacted(copy.deepcopy(given))
+    ensure(
+        isinstance(got, dict),
+        "Return the copy: a dict, with the same names.",
+        call=call,
+        got=show(got),
+        expected=str(wanted),
+    )
+    expect(got, wanted, call, why)
+
 
 @pytest.mark.task("redacted")
 def test_secret_names(answer):
-    """A value whose name holds a secret word is redacted, and the others stay."""
-    fields = {"user": "ada", "password": "p", "new_token": "t", "age": 36, "tags": ["x"]}
-    wanted = {**fields, "password": "[redacted]", "new_token": "[redacted]"}
-    why = "The word may stand anywhere in the name."
-    expect(answer.redacted(copy.deepcopy(fields)), wanted, f"redacted({fields})", why)
+    """A value whose name holds a secret word is redacted."""
+    given = {"user": "ada", "password": "p", "new_token": "t", "secrets": "s"}
+    wanted = {"user": "ada"} | dict.fromkeys(("password", "new_token", "secrets"), "[redacted]")
+    redacts(answer, given, wanted, "The word may stand anywhere in the name.")
 
 
 @pytest.mark.task("redacted")
 def test_in_capitals(answer):
     """Names are recognised in capitals too."""
-    got = answer.redacted({"Authorization": "a", "SET-COOKIE": "c"})
     wanted = {"Authorization": "[redacted]", "SET-COOKIE": "[redacted]"}
-    call = 'redacted({"Authorization": "a", "SET-COOKIE": "c"})'
-    expect(got, wanted, call, "HTTP does not care about capitals. Compare in lower case.")
+    why = "HTTP does not care about capitals. Compare in lower case."
+    redacts(answer, {"Authorization": "a", "SET-COOKIE": "c"}, wanted, why)
+
+
+@pytest.mark.task("redacted")
+def test_whatever_the_value_is(answer):
+    """A value under a secret name is redacted whole, whatever it is."""
+    why = "The name decides, before anybody looks at the value: a list, a dict, a number, nothing."
+    for value in (["sid=abc"], {"db": "hunter2"}, 1234, 0, None, ""):
+        given = {"secrets": value, "user": "ada"}
+        redacts(answer, given, {**given, "secrets": "[redacted]"}, why, *BROKEN)
+
+
+@pytest.mark.task("redacted")
+def test_the_others_stay_as_they_are(answer):
+    """Everything else stays as it is, of whatever kind."""
+    why = "Only names decide. A value under a harmless name comes back as it was, and of its kind."
+    at = datetime(2025, 1, 1, tzinfo=UTC)
+    for value in (36, 0, None, True, ["x", 7], "the password is", {"said": "no token"}, at):
+        redacts(answer, {"note": value}, {"note": value}, why, *BROKEN)
 
 
 @pytest.mark.task("redacted")
 def test_deep_inside(answer):
     """Dicts inside dicts are looked into."""
-    got = answer.redacted({"request": {"headers": {"authorization": "a", "host": "shop"}}})
+    given = {"request": {"headers": {"authorization": "a", "host": "shop"}}}
     wanted = {"request": {"headers": {"authorization": "[redacted]", "host": "shop"}}}
-    call = 'redacted({"request": {"headers": {"authorization": "a", "host": "shop"}}})'
-    expect(got, wanted, call, "A value that is a dict has fields of its own.")
+    redacts(answer, given, wanted, "A value that is a dict has fields of its own.")
 
 
 @pytest.mark.task("redacted")
 def test_in_lists(answer):
     """Dicts in lists are looked into."""
-    got = answer.redacted({"logins": [{"user": "ada", "secret": "s"}, "text", [{"token": "t"}]]})
-    redacted = [{"user": "ada", "secret": "[redacted]"}, "text", [{"token": "[redacted]"}]]
-    call = 'redacted({"logins": [{"user": "ada", "secret": "s"}, "text", [{"token": "t"}]]})'
-    expect(got, {"logins": redacted}, call, "A list may hold dicts, or lists that do.")
+    given = {"logins": [{"user": "ada", "secret": "s"}, "text", [{"token": "t"}]]}
+    logins = [{"user": "ada", "secret": "[redacted]"}, "text", [{"token": "[redacted]"}]]
+    redacts(answer, given, {"logins": logins}, "A list may hold dicts, or lists that do.")
 
 
 @pytest.mark.task("redacted")
@@ -145,6 +187,13 @@ def thinned(answer, events, first=2, every=10):
         written.append((event, fields.pop("stands_for", None), fields))
 
     write = answer.thinned(log, first, every)
+    ensure(
+        callable(write),
+        "Return the function `write` that you define inside.",
+        call=f"thinned(log, {first}, {every})",
+        got=type(write).__name__,
+        expected="a function",
+    )
     for number, event in enumerate(events, 1):
         write(event, number=number)
     return written
@@ -302,6 +351,8 @@ async def test_a_cancelled_push_loses_nothing(answer):
         got="it returned as if nothing had happened",
         expected="cancelled",
     )
+    why = "Nothing went wrong: somebody wanted it to end. Count an Exception, and nothing else."
+    expect(buffer.failed, 0, "failed, after the push was cancelled", why)
 
 
 # query_for
@@ -365,6 +416,17 @@ def test_no_patterns(answer):
     """Dots and stars mean nothing but themselves."""
     why = "|= looks for a text; |~ looks for a pattern."
     expect_exactly(answer, "1.5 (a*b)", "they said 125 aab today", why=why)
+
+
+@pytest.mark.task("query_for")
+def test_exactly_as_it_was_typed(answer):
+    """Other words in between, other capitals or other spaces make another text."""
+    why = "One filter for the whole text: its words must stand together, in this order."
+    expect_exactly(answer, "read timeout", "timeout, then read", "read a timeout", why=why)
+    why = "Capitals count: who types Timeout does not look for timeout."
+    expect_exactly(answer, "Read Timeout", "they said read timeout", why=why)
+    why = "Spaces at the ends were typed too. Leave the text as it is."
+    expect_exactly(answer, " 42 ", "they said 42", "user 1042 is back", why=why)
 
 
 @pytest.mark.task("query_for")

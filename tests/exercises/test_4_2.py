@@ -9,10 +9,17 @@ import weakref
 import pytest
 
 from course_lib.errors import CallError, NotFound
-from course_lib.grading.checks import CheckFailed, ensure, expect, raises
+from course_lib.grading.checks import CheckFailed, ensure, expect, no_error, raises, show
 from course_lib.telemetry.metrics import CollectorRegistry, Gauge
 
 INF = math.inf
+
+
+def function(made, call, why):
+    """What the learner's function made, if it can be called."""
+    ensure(callable(made), why, call=call, got=show(made), expected="a function")
+    return made
+
 
 # grown
 
@@ -108,6 +115,14 @@ def test_a_new_instance_began_at_zero(answer):
 
 
 @pytest.mark.task("kept_promise")
+def test_an_instance_that_is_gone_is_left_out(answer):
+    """An instance that is missing in the second scrape is left out."""
+    why = "Nobody knows what it did since the first scrape. Go through the instances of `after`."
+    before = {"a": {0.1: 10, INF: 10}, "gone": {0.1: 500, INF: 900}}
+    kept(answer, before, {"a": {0.1: 13, INF: 14}}, 0.1, 0.75, why)
+
+
+@pytest.mark.task("kept_promise")
 def test_without_calls_there_is_no_share(answer):
     """When no call ended, the answer is None."""
     why = "Nothing was promised to anybody: neither 0 % nor 100 % would be true."
@@ -119,12 +134,16 @@ def test_without_calls_there_is_no_share(answer):
 
 
 class Calls:
-    """A gauge of ours, and the learner's middleware around an inner endpoint."""
+    """A gauge of ours, and the learner's middleware around an inner endpoint, twice."""
 
     def __init__(self, answer):
         self.registry = CollectorRegistry()
         gauge = Gauge("in_flight", "Calls inside", registry=self.registry)
-        self.endpoint = answer.in_flight(gauge)(self.inner)
+        why = "Return the function `wrap`: a middleware takes the inner endpoint."
+        wrap = function(answer.in_flight(gauge), "in_flight(gauge)", why)
+        why = "Return the function `endpoint` that you define inside `wrap`."
+        call = "in_flight(gauge)(inner)"
+        self.endpoint, self.second = (function(wrap(self.inner), call, why) for _ in range(2))
 
     @property
     def inside(self):
@@ -162,6 +181,18 @@ async def test_knows_how_many_are_left(answer):
 
 
 @pytest.mark.task("in_flight")
+async def test_two_endpoints_are_counted_together(answer):
+    """Two endpoints in the same middleware are counted together."""
+    calls = Calls(answer)
+    tasks = [asyncio.create_task(calls.endpoint(seconds)) for seconds in (2, 3)]
+    tasks.append(asyncio.create_task(calls.second(1)))
+    await asyncio.sleep(0.5)
+    why = "Each endpoint adds to what the gauge holds already. A count of your own knows but one."
+    expect(calls.inside, 3.0, "the gauge, two calls in one endpoint and one in another", why)
+    await asyncio.gather(*tasks)
+
+
+@pytest.mark.task("in_flight")
 async def test_comes_back_after_an_error(answer):
     """After a call that failed it is 0 again."""
     calls = Calls(answer)
@@ -179,7 +210,7 @@ async def test_lets_errors_through(answer):
 
 @pytest.mark.task("in_flight")
 async def test_comes_back_after_a_cancelled_call(answer):
-    """After a call that was given up it is 0 again."""
+    """After a call that was given up it is 0 again, and the call ends as cancelled."""
     calls = Calls(answer)
     task = asyncio.create_task(calls.endpoint(100))
     await asyncio.sleep(1)
@@ -187,6 +218,13 @@ async def test_comes_back_after_a_cancelled_call(answer):
     await asyncio.wait([task])
     why = "CancelledError is no Exception, so `except Exception` does not see it. `finally` does."
     expect(calls.inside, 0.0, "the gauge after a call that was cancelled", why)
+    ensure(
+        task.cancelled(),
+        "Who cancels a call wants it to end so. Let CancelledError go on to the caller.",
+        call="the task of endpoint(request), after it was cancelled",
+        got="it returned as if nothing had happened",
+        expected="cancelled",
+    )
 
 
 # limited
@@ -198,18 +236,25 @@ class Path(str):
     __slots__ = ("__weakref__",)
 
 
+def label_of(answer, most):
+    """The learner's function for labels."""
+    why = "Return the function `label` that you define inside."
+    return function(answer.limited(most), f"limited({most})", why)
+
+
 @pytest.mark.task("limited")
 def test_lets_the_first_ones_in(answer):
-    """The first values come back as they are, also a second time."""
-    label = answer.limited(2)
-    got = [label(value) for value in ("/users", "/orders", "/users")]
-    expect(got, ["/users", "/orders", "/users"], "/users, /orders, /users with most=2")
+    """The first different values come back as they are, however often they come."""
+    label = label_of(answer, 2)
+    values = ["/users", "/users", "/users", "/orders", "/users"]
+    why = "Count the different values, not the calls: /orders is the second one."
+    expect([label(value) for value in values], values, f"{', '.join(values)} with most=2", why)
 
 
 @pytest.mark.task("limited")
 def test_the_next_one_is_other(answer):
     """The first value that is too many is other."""
-    label = answer.limited(2)
+    label = label_of(answer, 2)
     got = [label(value) for value in ("/users", "/orders", "/wp-admin")]
     expect(got[2], "other", "/wp-admin after /users and /orders, with most=2")
 
@@ -217,7 +262,7 @@ def test_the_next_one_is_other(answer):
 @pytest.mark.task("limited")
 def test_who_is_in_stays_in(answer):
     """When the limit is reached, the known values keep their names."""
-    label = answer.limited(2)
+    label = label_of(answer, 2)
     for value in ("/users", "/orders", "/wp-admin"):
         label(value)
     why = "Its series is there already. Ask first whether the value is known, then for the limit."
@@ -227,7 +272,7 @@ def test_who_is_in_stays_in(answer):
 @pytest.mark.task("limited")
 def test_keeps_nothing_of_the_others(answer):
     """Of a value that is not let in, nothing is kept."""
-    label = answer.limited(1)
+    label = label_of(answer, 1)
     label("/users")
     paths = [Path(f"/scan-{n}") for n in range(3)]
     seen = [weakref.ref(path) for path in paths]
@@ -247,32 +292,56 @@ def test_keeps_nothing_of_the_others(answer):
 @pytest.mark.task("limited")
 def test_each_counts_for_itself(answer):
     """Two limits do not share their values."""
-    one, other = answer.limited(1), answer.limited(1)
-    one("/users")
+    one, other = label_of(answer, 1), label_of(answer, 1)
+    one("/prices")  # no other check uses these two
     why = "What `limited` remembers must be made anew in each call of it."
-    expect(other("/orders"), "/orders", "the first value of a second limited(1)", why)
+    expect(other("/stock"), "/stock", "the first value of a second limited(1)", why)
 
 
 # alert
 
 
 def states(answer, threshold, for_seconds, *values):
-    evaluate = answer.alert(threshold, for_seconds)
-    try:
-        return [evaluate(now, value) for now, value in values]
-    except TypeError as error:
+    made = f"alert({threshold}, {for_seconds})"
+    why = "Return the function `evaluate` that you define inside."
+    evaluate = function(answer.alert(threshold, for_seconds), made, why)
+    words = []
+    for now, value in values:
+        call = f"{made}, then evaluate({now}, {value})"
+        errors = (TypeError,) if value is None else ()
         why = "`None` cannot be compared with a number: it means that there is no data."
-        call = f"alert({threshold}, {for_seconds}), then evaluate at {values}"
-        raise CheckFailed(why, call=call, got=f"TypeError: {error}", expected="a word") from error
+        with no_error(*errors, call=call, expected="'inactive'", why=why):
+            words.append(evaluate(now, value))
+        ensure(
+            words[-1] in ("inactive", "pending", "firing"),
+            "Every evaluation returns one of the three words.",
+            call=call,
+            got=show(words[-1]),
+            expected="inactive, pending or firing",
+        )
+    return words
 
 
 @pytest.mark.task("alert")
 def test_waits_before_it_fires(answer):
-    """It is pending first, and fires when the time is over."""
-    got = states(answer, 0.05, 60, (0, 0.1), (30, 0.2), (59, 0.1), (60, 0.1), (75, 0.1))
-    expected = ["pending", "pending", "pending", "firing", "firing"]
-    why = "Remember since when. 0 is an instant too: ask whether it is None, not if it is true."
-    expect(got, expected, "alert(0.05, 60), above it at 0, 30, 59, 60, 75", why)
+    """It is pending first, fires when the time is over, and goes on firing."""
+    values = [(at, 0.1) for at in (100, 130, 159, 160, 175)]
+    got = states(answer, 0.05, 60, *values)
+    call = "alert(0.05, 60), above it at 100, 130, 159"
+    expect(got[:3], ["pending"] * 3, call, "It has not been above for 60 s yet.")
+    why = "At least 60 s: at 160 exactly 60 s have gone by."
+    expect(got[3], "firing", f"{call}, 160", why)
+    why = "It is still above, and the 60 s are over: it goes on firing."
+    expect(got[4], "firing", f"{call}, 160, 175", why)
+
+
+@pytest.mark.task("alert")
+def test_waits_from_the_instant_0_too(answer):
+    """It waits as long when the first instant is 0."""
+    got = states(answer, 0.05, 60, (0, 0.1), (30, 0.2), (59, 0.1), (75, 0.1))
+    why = "0 is an instant too: ask whether the start is None, not whether it is true."
+    call = "alert(0.05, 60), above it at 0, 30, 59, 75"
+    expect(got, ["pending", "pending", "pending", "firing"], call, why)
 
 
 @pytest.mark.task("alert")
@@ -285,9 +354,9 @@ def test_at_the_threshold_nothing_happens(answer):
 @pytest.mark.task("alert")
 def test_a_good_moment_starts_the_clock_anew(answer):
     """When the value was fine in between, the waiting starts anew."""
-    got = states(answer, 0.05, 60, (0, 0.1), (45, 0.01), (60, 0.1), (119, 0.1), (120, 0.1))
+    got = states(answer, 0.05, 60, (0, 0.1), (45, 0.01), (60, 0.1), (119, 0.1), (125, 0.1))
     expected = ["pending", "inactive", "pending", "pending", "firing"]
-    call = "alert(0.05, 60), above it at 0, fine at 45, above it at 60, 119, 120"
+    call = "alert(0.05, 60), above it at 0, fine at 45, above it at 60, 119, 125"
     expect(got, expected, call, "It has not held for 60 s: at 45 it was fine. Forget the start.")
 
 
@@ -303,11 +372,17 @@ def test_without_data_it_is_inactive(answer):
 @pytest.mark.task("alert")
 def test_without_a_time_it_fires_at_once(answer):
     """With a time of 0 it fires at the first value above."""
-    expect(states(answer, 1, 0, (0, 2)), ["firing"], "alert(1, 0), above it at 0")
+    why = "At least 0 s: they are over at once."
+    expect(states(answer, 1, 0, (0, 2)), ["firing"], "alert(1, 0), above it at 0", why)
 
 
 @pytest.mark.task("alert")
 def test_ends_as_soon_as_the_value_is_fine(answer):
-    """An alert that fires is inactive at the first good value."""
-    got = states(answer, 1, 60, (0, 2), (60, 2), (75, 0))
-    expect(got, ["pending", "firing", "inactive"], "alert(1, 60), above it at 0 and 60, fine at 75")
+    """An alert that fires is inactive at the first good value, and then waits anew."""
+    got = states(answer, 1, 60, (100, 2), (165, 2), (175, 0), (190, None), (205, 2))
+    call = "alert(1, 60), above it at 100 and 165, fine at 175"
+    why = "It is fine again, so nobody needs to be called."
+    expect(got[:3], ["pending", "firing", "inactive"], call, why)
+    expect(got[3], "inactive", f"{call}, no data at 190", "Without data it is inactive.")
+    why = "The first breach is over. Forget that it fired, as well as when it began."
+    expect(got[4], "pending", f"{call}, no data at 190, above it again at 205", why)
