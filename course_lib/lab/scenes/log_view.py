@@ -8,7 +8,8 @@ from course_lib.lab.plots import Picture, dashboard
 from course_lib.stand_ins.log_store import LogStore
 from course_lib.telemetry.shipping_http import Shipper
 
-WINDOW_SECONDS = 30
+WINDOW_SECONDS = 60  # an outage of half a minute, and the hole it leaves, stay in sight
+_MOST_FRAMES = 10 * WINDOW_SECONDS  # a panel has five a second
 
 
 class LogView:
@@ -21,8 +22,8 @@ class LogView:
     def __init__(self, store: LogStore, shippers: Mapping[str, Shipper]) -> None:
         self._store, self._shippers = store, shippers
         self._began: float | None = None
-        self._waiting: deque[tuple[float, float]] = deque(maxlen=300)
-        self._dropped: deque[tuple[float, float]] = deque(maxlen=300)
+        self._waiting: deque[tuple[float, float]] = deque(maxlen=_MOST_FRAMES)
+        self._dropped: deque[tuple[float, float]] = deque(maxlen=_MOST_FRAMES)
 
     async def frame(self) -> None:
         """Look at the shippers; the first time, start them."""
@@ -35,19 +36,22 @@ class LogView:
         self._dropped.append((at, sum(each.dropped for each in self._shippers.values())))
 
     def draw(self) -> Picture:
-        """Two charts over the last thirty seconds."""
+        """Two charts over the last minute."""
         lines = {"waiting": list(self._waiting), "dropped": list(self._dropped)}
         charts = {"calls/s in the log": self._logged(), "lines": lines}
-        return dashboard(charts, title="What the log store knows")
+        return dashboard(charts, title="What the log store knows", window_seconds=WINDOW_SECONDS)
 
     def _logged(self) -> dict[str, list[tuple[float, float]]]:
-        """The seconds that are over; a second without a line counts as nothing."""
+        """The seconds that are over; a second without a line counts as nothing.
+
+        An instance with a shipper has its curve even when no line of it is in sight.
+        """
         if self._began is None:
             return {}
         end = int(time.time())
         start = max(int(self._began), end - WINDOW_SECONDS - 1)
         told = self._store.over_time(step=1, by="instance", event="call", start=start, end=end)
-        counts = {name: dict(points) for name, points in told.items()}
+        counts = {name: dict(told.get(name, ())) for name in sorted({*self._shippers, *told})}
         return {
             name: [(at - self._began, by_second.get(at, 0)) for at in range(start, end)]
             for name, by_second in counts.items()

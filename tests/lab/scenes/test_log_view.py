@@ -1,6 +1,7 @@
 """The log dashboard: it draws what the store knows, and leaves nothing behind."""
 
 import asyncio
+import time
 
 import pytest
 
@@ -30,3 +31,11 @@ async def test_it_draws_what_arrived_and_closes_the_shippers():
         assert "waiting 0, dropped 0" in alt
         await view.stop()
     assert shipper.sent == 2
+
+
+async def test_an_instance_without_a_line_in_sight_has_a_curve_at_nothing():
+    view = LogView(
+        LogStore(), {"a": Shipper("http://nowhere", {}), "b": Shipper("http://nowhere", {})}
+    )
+    view._began = time.time() - 100
+    assert "a 0, b 0" in view.draw().alt
