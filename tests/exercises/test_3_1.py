@@ -10,7 +10,7 @@ from course_lib.balancing import Instance, round_robin
 from course_lib.discovery import Event
 from course_lib.discovery.consul_http import consul_client
 from course_lib.errors import CallError, DeadlineExceeded, NotFound, Unavailable
-from course_lib.grading.checks import ensure, expect, raises
+from course_lib.grading.checks import ensure, expect, no_error, raises
 from course_lib.stand_ins import ConsulAgent
 
 
@@ -24,8 +24,9 @@ def now():
 class Registry:
     """Answers as Consul does, and keeps the questions."""
 
-    def __init__(self, names=("a",), index=7):
+    def __init__(self, names=("a",), index=7, held_seconds=1000):
         self.names, self.index, self.questions = tuple(names), index, []
+        self._held_seconds = held_seconds
         self._changed = asyncio.Event()
 
     def put(self, *names, index=None):
@@ -36,7 +37,9 @@ class Registry:
     async def ask(self, index):
         self.questions.append(index)
         if index == self.index:
-            await self._changed.wait()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._held_seconds):
+                    await self._changed.wait()
         await asyncio.sleep(0.001)
         return self.names, self.index
 
@@ -60,10 +63,18 @@ def names_of(told):
 
 @pytest.mark.task("watch")
 async def test_tells_at_once_who_is_there(answer):
-    """The first answer is told at once."""
+    """The first answer is told at once, also when nobody is there."""
     async with watching(answer, Registry("ab").ask) as told:
         await asyncio.sleep(0.5)
     expect(names_of(told), ["ab"], "what was told of a registry that knows a and b")
+    async with watching(answer, Registry("").ask) as told:
+        await asyncio.sleep(0.5)
+    expect(
+        [names for _, names in told],
+        [()],
+        "what was told of a registry that knows nobody",
+        "An empty first answer is news too: nothing has been told before it.",
+    )
 
 
 @pytest.mark.task("watch")
@@ -92,7 +103,7 @@ async def test_tells_every_change_without_delay(answer):
     ensure(
         heard == [5.2],
         "The question was held for 5 s, so nothing spins: sleep only when it came back in less "
-        "than a second.",
+        "than a second, by the clock of the running loop, `asyncio.get_running_loop().time()`.",
         call="a new index with the same names after 5 s, b comes 0.2 s later",
         got=f"told of b after {', '.join(map(str, heard)) or '-'} s",
         expected="after 5.2 s",
@@ -113,6 +124,22 @@ async def test_tells_only_news(answer):
         "the index goes from 7 to 8, and the set stays the same",
         "That a question returns does not promise a change. Compare with what you told last.",
     )
+    registry = Registry()
+
+    async def ask(index):
+        if index == 7:
+            await asyncio.sleep(5)
+            raise Unavailable("nobody there")
+        return await registry.ask(index)
+
+    async with watching(answer, ask) as told:
+        await asyncio.sleep(8)
+    expect(
+        names_of(told),
+        ["a"],
+        "a is there, a question fails after 5 s, and a is there still",
+        "A question that failed takes back nothing: go on remembering what you told last.",
+    )
 
 
 @pytest.mark.task("watch")
@@ -124,6 +151,15 @@ async def test_asks_with_the_index_it_was_given(answer):
         registry.put("a", "b", index=12)
         await asyncio.sleep(5)
     expect(registry.questions, [0, 7, 12], "the questions, when the answers have index 7 and 12")
+    registry = Registry(held_seconds=5)
+    async with watching(answer, registry.ask):
+        await asyncio.sleep(8)
+    expect(
+        registry.questions,
+        [0, 7, 7],
+        "the questions, when a held one comes back after 5 s with the index it was asked with",
+        "Nothing has changed, and 7 is still the newest. Only a smaller index means: ask with 0.",
+    )
 
 
 @pytest.mark.task("watch")
@@ -156,11 +192,19 @@ async def test_does_not_spin(answer):
 
         async with watching(answer, ask):
             await asyncio.sleep(10)
+        call = f"a registry that always answers at once, for 10 s, with {says}"
+        ensure(
+            len(asked) >= 8,
+            "A watch never ends: after a second's sleep it asks again.",
+            call=call,
+            got=f"{len(asked)} questions",
+            expected="about 10 questions",
+        )
         ensure(
             len(asked) <= 13,
             "A question that comes back at once without news is one too many: sleep for a second "
             "before the next. Otherwise this loop takes a whole core, here and in the registry.",
-            call=f"a registry that always answers at once, for 10 s, with {says}",
+            call=call,
             got=f"{len(asked):,} questions",
             expected="about 10 questions",
         )
@@ -186,6 +230,21 @@ async def test_goes_on_when_the_registry_fails(answer):
         await asyncio.sleep(20)
     expect(names_of(told), ["a"], call, why)
     ensure(len(asked) <= 12, why, call=call, got=f"{len(asked)} questions", expected="about 10")
+    began, asked = now(), []
+
+    async def fail_late(index):
+        asked.append(round(now() - began, 1))
+        await asyncio.sleep(3)
+        raise Unavailable("nobody there")
+
+    async with watching(answer, fail_late):
+        await asyncio.sleep(10)
+    expect(
+        asked,
+        [0.0, 4.0, 8.0],
+        "when it is asked, in seconds, and each question fails after 3 s",
+        "Sleep for a second after every question that failed, however long it took.",
+    )
 
 
 @pytest.mark.task("watch")
@@ -280,7 +339,7 @@ async def test_it_is_asked_every_five_seconds(answer):
     expect(urls, ["http://10.0.0.1:80/ready"], call, "`HTTP`, in the Check, is the whole URL.")
     ensure(
         11 <= len(hosts.asked) <= 13,
-        "`Interval`, in the Check, says how often.",
+        '`Interval`, in the Check, says how often: a text with its unit, such as `"5s"`.',
         call=call,
         got=f"{len(hosts.asked)} questions",
         expected="12 questions",
@@ -298,6 +357,15 @@ async def test_instances_do_not_collide(answer):
         3,
         "the entries after 10.0.0.1:80, 10.0.0.1:81 and 10.0.0.2:80 have registered",
         "An entry with the same ID replaces the one before. Put host and port into the ID.",
+    )
+    hosts = Hosts(answer)
+    for host, port in (("10.0.0.1", 180), ("10.0.0.11", 80)):
+        await hosts.start("users", host, port)
+    expect(
+        await hosts.entries(),
+        2,
+        "the entries after 10.0.0.1:180 and 10.0.0.11:80 have registered",
+        "Put something between host and port: written together, both end in 10.0.0.1180.",
     )
 
 
@@ -348,16 +416,20 @@ async def test_one_failed_check_is_forgiven(answer):
 
 @pytest.mark.task("entry")
 async def test_what_stays_dead_is_removed(answer):
-    """Two minutes after a crash the entry is gone."""
+    """An entry that has been critical for a minute is removed when Consul looks next."""
     hosts = Hosts(answer)
     await hosts.start("users", "10.0.0.1", 80)
     await asyncio.sleep(20)
     hosts.sick = True
-    await asyncio.sleep(120)
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(100):
+            while await hosts.healthy():
+                await asyncio.sleep(0.1)
+    await asyncio.sleep(90)
     expect(
         await hosts.entries(),
         0,
-        "the entries two minutes after a crash",
+        "the entries 90 s after it has become critical; Consul looks every 30 s",
         "A registration does not end by itself. `DeregisterCriticalServiceAfter`, in the Check, "
         "ends it, after one minute here.",
     )
@@ -369,10 +441,16 @@ async def test_what_stays_dead_is_removed(answer):
 class House:
     """Instances in memory that note when they were called."""
 
-    def __init__(self, answer, names="abc", rest_seconds=5):
+    def __init__(self, answer, names="abc", rest_seconds=5, policy=None):
         self.dead, self.error, self.fails_after_seconds, self.calls = set(), Unavailable, 0, []
+        self.list_anew(names)
+        choose = policy or round_robin()
+        self.call = answer.careful(lambda: self.instances, choose, rest_seconds)
+
+    def list_anew(self, names):
+        """What discovery returns from now on: new objects, with these ids."""
         self.instances = tuple(Instance(n, f"{n}:80", endpoint=self._connect(n)) for n in names)
-        self.call = answer.careful(lambda: self.instances, round_robin(), rest_seconds)
+        return self.instances
 
     def _connect(self, name):
         async def endpoint(request):
@@ -410,13 +488,29 @@ async def test_the_policy_chooses_while_all_are_well(answer):
 
 @pytest.mark.task("careful")
 async def test_the_caller_sees_the_error(answer):
-    """The call that fails fails for its caller too."""
-    house = House(answer, "a")
+    """The call that fails fails for its caller too, and no other instance is asked."""
+    house = House(answer, "ab")
     house.dead = {"a"}
     why = "Note the failure, and raise it again: a retry is another middleware's work."
+    call = "a call; the policy chooses a, which is down, and b is well"
     await asyncio.sleep(100)
-    with raises(Unavailable, call="a call to an instance that is down", why=why):
+    with raises(Unavailable, call=call, why=why):
         await house.call("hello")
+    expect([name for _, name in house.calls], ["a"], f"whom it asked: {call}", why)
+
+
+@pytest.mark.task("careful")
+async def test_discovery_is_asked_at_every_call(answer):
+    """Each call chooses among those that discovery returns now."""
+    house = House(answer, "ab")
+    await house.some(2)
+    house.list_anew("cd")
+    expect(
+        await house.some(2),
+        list("cd"),
+        "two calls; discovery returned a and b before, and now returns c and d",
+        "Instances come and go. Ask `discover()` at every call.",
+    )
 
 
 @pytest.mark.task("careful")
@@ -430,6 +524,50 @@ async def test_who_failed_is_left_alone(answer):
         1,
         "the calls to a, which is down, in 4.5 s of calls in turn, rest_seconds=5",
         "Note until when it is left alone, and let the policy choose among the others.",
+    )
+
+
+@pytest.mark.task("careful")
+async def test_the_id_tells_who_rests(answer):
+    """Who is listed anew under the same id still rests."""
+    house = House(answer)
+    house.dead, listed = {"a"}, []
+    for _ in range(45):
+        listed.append(house.list_anew("abc"))  # kept, so that no address is used twice
+        await house.some(1)
+    expect(
+        house.count("a"),
+        1,
+        "the calls to a, which is down, in 4.5 s; each time discovery returns new objects",
+        "Discovery may make a new object for the same instance. Remember its `instance.id`.",
+    )
+
+
+@pytest.mark.task("careful")
+async def test_a_second_failure_begins_a_second_rest(answer):
+    """Who fails once more while all rest gets a whole rest from then on."""
+    given = []
+
+    def first(instances):
+        given.append("".join(each.id for each in instances))
+        return instances[0]
+
+    house = House(answer, "ab", policy=first)
+    house.dead = set("ab")
+    for seconds in (0, 1, 2):
+        await asyncio.sleep(seconds)
+        await house.some(1)
+    called = "".join(name for _, name in house.calls)
+    await asyncio.sleep(2.2)
+    await house.some(1)
+    ensure(
+        called != "aba" or given[-1] == "ab",
+        "The rest of a counts from its last failure. The end of its first rest must not end the "
+        "second.",
+        call="what the policy is given: a fails, b fails 1 s later, both rest and a fails again "
+        "2 s after that; then the next call, when the first 5 s of a are over",
+        got=given[-1],
+        expected="ab, as both rest",
     )
 
 
@@ -499,7 +637,7 @@ async def test_when_all_rest_all_are_tried(answer):
 
 
 async def leaving(answer, deregister, spread_seconds=1.0):
-    """Leave, and note when each thing began."""
+    """Leave, and note when each thing began; a minute is enough."""
     seen = []
 
     async def noted():
@@ -511,8 +649,13 @@ async def leaving(answer, deregister, spread_seconds=1.0):
         await asyncio.sleep(1)
         seen.append((now(), "drained"))
 
-    async with asyncio.timeout(60):
-        await answer.leave(noted, drain, spread_seconds)
+    task = asyncio.ensure_future(answer.leave(noted, drain, spread_seconds))
+    done, _ = await asyncio.wait([task], timeout=60)
+    if not done:
+        task.cancel()
+        await asyncio.wait([task])
+        return [*seen, (60, "still waiting")]
+    await task
     return seen
 
 
@@ -530,34 +673,49 @@ async def test_leaves_the_registry_first(answer):
 
 @pytest.mark.task("leave")
 async def test_a_registry_that_fails_does_not_keep_it(answer):
-    """A registry that cannot be asked does not keep it from draining."""
+    """A registry that cannot be asked does not keep it from waiting, and then draining."""
 
     async def deregister():
         raise Unavailable("nobody there")
 
-    call, why = (
-        "leave(...), when deregistering raises Unavailable",
-        "There is nobody to tell. The requests in flight have to finish all the same.",
-    )
-    try:
+    call = "leave(...), when deregistering raises Unavailable, spread_seconds=1.0"
+    why = "There is nobody to tell. The requests in flight have to finish all the same."
+    with no_error(CallError, call=call, expected="it drains all the same", why=why):
         seen = await leaving(answer, deregister)
-    except Unavailable as error:
-        seen = [repr(error)]
     expect([what for _, what in seen[1:]], ["drain", "drained"], call, why)
+    expect(
+        seen[1:],
+        [(1, "drain"), (2, "drained")],
+        call,
+        "Serve on for spread_seconds here too: the registry may have heard you, and failed after "
+        "that.",
+    )
 
 
 @pytest.mark.task("leave")
 async def test_a_registry_that_hangs_costs_two_seconds(answer):
     """A registry that does not answer is waited for two seconds, no longer."""
-    call, why = (
-        "leave(...), when deregistering never ends, spread_seconds=1.0",
+    call = "leave(...), when deregistering never ends, spread_seconds=1.0"
+    with no_error(
+        TimeoutError,
+        call=call,
+        expected="it drains all the same",
+        why="When the two seconds are over, `timeout` and `wait_for` raise TimeoutError, which is "
+        "no CallError. Catch it as well, and go on.",
+    ):
+        seen = await leaving(answer, lambda: asyncio.sleep(1000))
+    expect(
+        [what for _, what in seen[1:]],
+        ["drain", "drained"],
+        call,
         "The platform kills who does not end in time. Use asyncio.timeout(2), and go on.",
     )
-    try:
-        seen = await leaving(answer, lambda: asyncio.sleep(1000))
-    except TimeoutError:
-        seen = ["it never drained"]
-    expect(seen[1:], [(3, "drain"), (4, "drained")], call, why)
+    expect(
+        seen[1:],
+        [(3, "drain"), (4, "drained")],
+        call,
+        "Two seconds for the registry, then spread_seconds of serving on, then the drain.",
+    )
 
 
 @pytest.mark.task("leave")
@@ -634,12 +792,25 @@ async def test_who_comes_back_ends_the_doubt(answer):
 
 @pytest.mark.task("doubtful")
 async def test_a_first_empty_set_is_no_surprise(answer):
-    """An empty set is passed on at once if nobody has been there before."""
+    """An empty set is passed on at once if there is nobody to hold on to."""
     expect(
         await doubted(answer, (0, NOBODY)),
         [(0, "nobody")],
         "nobody, as the first thing heard",
         "There is nothing to hold on to: whoever waits for the first set must not wait longer.",
+    )
+    expect(
+        await doubted(answer, (0, SILENT), (5, NOBODY)),
+        [(0, "error"), (5, "nobody")],
+        "an error, as the first thing heard, and nobody 5 s later",
+        "An error says nothing about who is there: still no instances have been heard of.",
+    )
+    expect(
+        await doubted(answer, (0, BOTH), (5, NOBODY), (20, NOBODY)),
+        [(0, "a b"), (15, "nobody"), (20, "nobody")],
+        "a and b, nobody after 5 s, nobody once more after 20 s, with patience_seconds=10",
+        "The sink has been told at 15 s that nobody is there. There is nothing left to doubt: "
+        "pass it on at once.",
     )
 
 
