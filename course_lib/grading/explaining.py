@@ -2,6 +2,7 @@
 
 import bdb
 import linecache
+import re
 
 from course_lib.grading.checks import CheckFailed
 from course_lib.grading.report import file_name
@@ -56,6 +57,13 @@ def explain(error: BaseException, line: str) -> list[tuple[str, str]]:
         )
     elif isinstance(error, MemoryError):
         advice = "The code asked for more memory than a task may use."
+    elif isinstance(error, UnboundLocalError):
+        name = "".join(re.findall("'(.+)'", what)[:1]) or "the name"
+        advice = (
+            f"The function gives `{name}` a value, so Python takes it for a new name there, and "
+            "here it has no value yet. To change the one of the function around it, write "
+            f"`nonlocal {name}` as the first line; `global {name}` for one outside all functions."
+        )
     elif isinstance(error, NameError):
         advice = (
             "A task's cell is graded by itself, after the first cell of the notebook. "

@@ -48,6 +48,11 @@ NASTY = {
     "input()": ("name = input('who? ')", "error", "Take values as arguments"),
     "a syntax error": ("def double(number:\n    return", "error", "line 2"),
     "an error": ("x = 1\n1 / 0", "error", "line 3: 1 / 0"),
+    "a forgotten nonlocal": (
+        "def outer():\n    left = 3\n    def inner():\n        left -= 1\n    inner()\nouter()",
+        "error",
+        "write `nonlocal left` as the first line",
+    ),
     "a patched builtin": (
         "import builtins\nbuiltins.isinstance = lambda *a: True",
         "tampered",
