@@ -5,16 +5,19 @@ from collections import Counter
 
 import pytest
 
+from course_lib import errors
 from course_lib.endpoint import chain
 from course_lib.errors import (
+    Answer,
     CallError,
     CircuitOpen,
-    DeadlineExceeded,
+    Failure,
     Internal,
     NotFound,
+    RateLimited,
     Unavailable,
 )
-from course_lib.grading.checks import ensure, expect, raises
+from course_lib.grading.checks import ensure, expect, no_error, raises, show
 from course_lib.middleware.breaker import CircuitBreaker, breaker
 from course_lib.middleware.fallback import fallback
 from course_lib.middleware.instrumenting import instrumenting
@@ -28,8 +31,41 @@ async def well(request):
     return f"hello {request}"
 
 
-async def unknown(request):
-    raise NotFound("no user 7")
+def raising(error):
+    async def inner(request):
+        raise error
+
+    return inner
+
+
+def each_kind(of):
+    """An error of each class of a branch of the tree; Internal, which is a bug, aside."""
+    tree = [each for each in vars(errors).values() if isinstance(each, type)]
+    return [each("as told") for each in tree if issubclass(each, of) and each is not Internal]
+
+
+async def raised_by(endpoint, request, error, why):
+    """Fail unless the call raises this very error."""
+    caught = None
+    try:
+        await endpoint(request)
+    except (CallError, type(error)) as raised:
+        caught = raised
+    call = f"what the caller gets when {show(error)} is raised inside"
+    got = "no error" if caught is None else f"another error, {show(caught)}"
+    ensure(caught is error, why, call=call, got=got, expected="the very same error")
+
+
+async def cancelled(endpoint, request):
+    """Fail unless a call that is cancelled half-way ends as cancelled."""
+    task = asyncio.create_task(endpoint(request))
+    await asyncio.sleep(0.5)
+    task.cancel()
+    (got,) = await asyncio.gather(task, return_exceptions=True)
+    _bugs_first([got])
+    why = "CancelledError goes on to the caller."
+    call = "task.cancel() during a call"
+    ensure(task.cancelled(), why, call=call, got=show(got), expected="CancelledError")
 
 
 # failure_rate
@@ -97,16 +133,16 @@ def test_a_busy_window_forgets_nothing_early(answer):
 # probing
 
 
-def _unless_not_started(done):
-    """Gathered exceptions would hide that nothing is written yet."""
+def _bugs_first(done):
+    """Raise what is no error of a call, with its line, and not count it among the others."""
     for each in done:
-        if isinstance(each, NotImplementedError):
+        if isinstance(each, Exception) and not isinstance(each, CallError):
             raise each
 
 
 async def ends(calls):
     done = await asyncio.gather(*calls, return_exceptions=True)
-    _unless_not_started(done)
+    _bugs_first(done)
     return Counter(type(each).__name__ if isinstance(each, Exception) else each for each in done)
 
 
@@ -128,7 +164,9 @@ async def test_three_in_all_and_not_three_at_a_time(answer):
     why = "A permit is used up by a result; only a cancelled probe gives it back."
     for ended, inner in {
         "have ended well": well,
-        "have failed": raising(Unavailable("down")),
+        "raised Unavailable": raising(Unavailable("down")),
+        "raised RateLimited": raising(RateLimited("too often")),
+        "raised NotFound": raising(NotFound("no user 7")),
     }.items():
         endpoint = answer.probing(3, lambda good: None)(inner)
         await ends(endpoint("Ada") for _ in range(3))
@@ -141,11 +179,7 @@ async def test_a_cancelled_probe_gives_its_permit_back(answer):
     """After a cancelled probe another may try."""
     judged = []
     endpoint = answer.probing(1, judged.append)(well)
-    probe = asyncio.create_task(endpoint("Ada"))
-    await asyncio.sleep(0.5)
-    probe.cancel()
-    _unless_not_started(await asyncio.gather(probe, return_exceptions=True))
-    ensure(probe.cancelled(), "Raise CancelledError again.", call="task.cancel() during a probe")
+    await cancelled(endpoint, "Ada")
     expect(
         await ends([endpoint("Ada")]),
         Counter({"hello Ada": 1}),
@@ -159,32 +193,28 @@ async def test_a_cancelled_probe_gives_its_permit_back(answer):
 @pytest.mark.task("probing")
 async def test_failures_are_judged_bad_and_go_on(answer):
     """A failure or a bug judges False, and the caller gets it."""
-    for error in (Unavailable("nobody answers"), KeyError("name")):
-        judged, kind = [], type(error)
-        endpoint = answer.probing(1, judged.append)(raising(error))
-        with raises(kind, call=f"a probe that raises {kind.__name__}", why="Raise it again."):
-            await endpoint("Ada")
-        expect(judged, [False], f"what was judged of {kind.__name__}", "Once, and False.")
+    for error in [*each_kind(Failure), Internal("a bug"), KeyError("name")]:
+        judged = []
+        await raised_by(
+            answer.probing(1, judged.append)(raising(error)), "Ada", error, "Raise it again."
+        )
+        why = "Once, and False: whatever is no Answer tells against the other side."
+        expect(judged, [False], f"what was judged of {type(error).__name__}", why)
 
 
 @pytest.mark.task("probing")
 async def test_answers_are_judged_good(answer):
     """An answer such as NotFound judges True: the service has done its work."""
-    judged = []
-    with raises(NotFound, call="a probe that raises NotFound", why="Raise the error again."):
-        await answer.probing(1, judged.append)(unknown)(7)
-    why = "An Answer is a success: the service has answered."
-    expect(judged, [True], "what was judged of NotFound", why)
+    for error in each_kind(Answer):
+        judged = []
+        await raised_by(
+            answer.probing(1, judged.append)(raising(error)), 7, error, "Raise it again."
+        )
+        why = "An Answer is a success: the service has answered."
+        expect(judged, [True], f"what was judged of {type(error).__name__}", why)
 
 
 # with_guest
-
-
-def raising(error):
-    async def get_user(request):
-        raise error
-
-    return get_user
 
 
 @pytest.mark.task("with_guest")
@@ -209,43 +239,91 @@ async def test_a_guest_with_the_same_signature(answer):
 
 
 @pytest.mark.task("with_guest")
+async def test_whatever_the_failure(answer):
+    """Every Failure but Internal is answered with a guest."""
+    why = "Catch `Failure`: the classes below it come along."
+    for error in each_kind(Failure):
+        endpoint = answer.with_guest(raising(error), lambda error: None)
+        call = f"endpoint(GetUser(7)), get_user raises {type(error).__name__}"
+        with no_error(CallError, call=call, expected="a guest", why=why):
+            await endpoint(GetUser(7))
+
+
+@pytest.mark.task("with_guest")
 async def test_somebody_is_told(answer):
     """Each fallback is told, once, with its error."""
-    told = []
-    endpoint = answer.with_guest(raising(DeadlineExceeded("too late")), told.append)
-    await endpoint(GetUser(1))
     why = "Call `tell(error)` once for each fallback; otherwise nobody sees the outage."
-    expect([type(each).__name__ for each in told], ["DeadlineExceeded"], "what was told", why)
+    for error in each_kind(Failure):
+        told = []
+        try:
+            await answer.with_guest(raising(error), told.append)(GetUser(1))
+        except CallError:
+            continue  # nothing fell back, and another check says so
+        call = f"what was told of {type(error).__name__}"
+        ensure(
+            len(told) == 1 and told[0] is error,
+            why,
+            call=call,
+            got=show(told),
+            expected=f"{show([error])}, the error itself",
+        )
 
 
 @pytest.mark.task("with_guest")
 async def test_an_answer_stays_an_answer(answer):
-    """ "No user 7" reaches the caller."""
-    told = []
-    endpoint = answer.with_guest(raising(NotFound("no user 7")), told.append)
-    why = "There is no such user: an Answer, and not an outage."
-    with raises(NotFound, call="endpoint(GetUser(7)), no such user", why=why):
-        await endpoint(GetUser(7))
-    expect(told, [], "what was told of an answer", "Nothing fell back.")
+    """ "No user 7", like every Answer, reaches the caller, and nobody is told."""
+    for error in each_kind(Answer):
+        told = []
+        why = "An Answer is no outage: raise it as it came."
+        await raised_by(answer.with_guest(raising(error), told.append), GetUser(7), error, why)
+        expect(told, [], f"what was told of {type(error).__name__}", "Nothing fell back.")
 
 
 @pytest.mark.task("with_guest")
 async def test_bugs_stay_visible(answer):
-    """Internal reaches the caller: it is a bug."""
-    why = "Internal is a Failure, and a bug. A guest would hide it."
-    with raises(Internal, call="endpoint(GetUser(1)), the service has a bug", why=why):
-        await answer.with_guest(raising(Internal("bug")), lambda error: None)(GetUser(1))
+    """Internal reaches the caller as it came: it is a bug."""
+    error, told = Internal("bug"), []
+    why = "Internal is a Failure, and a bug. A guest would hide it; so would another error."
+    await raised_by(answer.with_guest(raising(error), told.append), GetUser(1), error, why)
+    expect(told, [], "what was told of Internal", "Nothing fell back, so there is nothing to tell.")
 
 
 @pytest.mark.task("with_guest")
 async def test_our_own_bugs_stay_visible(answer):
     """An exception that is no Failure reaches the caller: it is a bug of our own."""
-    why = "A KeyError is no outage. Catch `Failure`, and nothing wider."
-    with raises(KeyError, call="endpoint(GetUser(1)), get_user raises KeyError", why=why):
-        await answer.with_guest(raising(KeyError("name")), lambda error: None)(GetUser(1))
+    for error in (KeyError("name"), OSError("disk full"), TimeoutError("slow")):
+        told = []
+        why = f"{type(error).__name__} is no Failure. Catch `Failure`, and nothing wider."
+        await raised_by(answer.with_guest(raising(error), told.append), GetUser(1), error, why)
+        expect(told, [], f"what was told of {type(error).__name__}", "Nothing fell back.")
+
+
+@pytest.mark.task("with_guest")
+async def test_who_has_left_gets_no_guest(answer):
+    """A call that is cancelled stays cancelled."""
+    told = []
+    await cancelled(answer.with_guest(well, told.append), GetUser(1))
+    expect(told, [], "what was told of a cancelled call", "Nothing fell back.")
 
 
 # order_the_client
+
+
+def _all_five(order, parts):
+    """Fail, and say no word about their order, unless all parts are there, each once."""
+    call, expected = "what order_the_client returns", "a list of all five parts, each once"
+    is_list = isinstance(order, list | tuple)
+    why = "Return a list of parts: `[parts[...], ...]`."
+    ensure(is_list, why, call=call, got=show(order), expected=expected)
+    names = {id(part): name for name, part in parts.items()}
+    found = Counter(names.get(id(part), show(part)) for part in order)
+    wrong = {
+        "missing": [name for name in parts if name not in found],
+        "more than once": [name for name in parts if found[name] > 1],
+        "not a part": [each for each in found if each not in parts],
+    }
+    got = "; ".join(f"{what}: {', '.join(each)}" for what, each in wrong.items() if each)
+    ensure(not got, why, call=call, got=got, expected=expected)
 
 
 class Client:
@@ -268,10 +346,7 @@ class Client:
             "timeout": timeout(0.5),
         }
         order = answer.order_the_client(dict(parts))
-        names = {id(part): name for name, part in parts.items()}
-        self.order = [names.get(id(part), "?") for part in order]
-        why = "Return all five, each once."
-        expect(sorted(self.order), sorted(parts), "the parts you returned", why)
+        _all_five(order, parts)
         self.endpoint = chain(*order)(inner)
 
     async def calls(self, count):

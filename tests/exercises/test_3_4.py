@@ -1,6 +1,7 @@
 """Graders of the exercises to lesson 3.4, retries, timeouts and overload."""
 
 import asyncio
+import inspect
 from collections import Counter
 from random import Random
 
@@ -10,20 +11,38 @@ from course_lib import context
 from course_lib.errors import (
     CallError,
     DeadlineExceeded,
+    Internal,
+    NoInstances,
     NotFound,
     Overloaded,
     RateLimited,
     Unavailable,
 )
-from course_lib.grading.checks import ensure, expect, raises
+from course_lib.grading.checks import CheckFailed, ensure, expect, raises, show
 from course_lib.middleware.timeout import timeout
 
 # wait
 
 
+def drawn(answer, n, rng, **limits):
+    got = answer.wait(n, rng, **limits)
+    if inspect.iscoroutine(got):
+        got.close()
+        why = "`wait` must be a plain function: write `def`, without `async`."
+        raise CheckFailed(why, call=f"wait({n}, rng)", got="a coroutine", expected="a number")
+    ensure(
+        isinstance(got, int | float),
+        "Return the seconds; do not sleep here.",
+        call=f"wait({n}, rng)",
+        got=show(got),
+        expected="a number",
+    )
+    return got
+
+
 def waits(answer, n, **limits):
     rng = Random(4)
-    return [answer.wait(n, rng, **limits) for _ in range(1000)]
+    return [drawn(answer, n, rng, **limits) for _ in range(1000)]
 
 
 def near(number, expected):
@@ -81,6 +100,14 @@ def test_never_more_than_the_cap(answer):
         got=f"{got:.3g}",
         expected="close to 60, and not more",
     )
+    got = max(waits(answer, 0, base=5.0, cap=2.0))
+    ensure(
+        got <= 2 and near(got, 2),
+        "The limit is never more than the cap, not even after the first failure.",
+        call="the longest of 1000 waits, n = 0, base=5 and cap=2",
+        got=f"{got:.3g}",
+        expected="close to 2, and not more",
+    )
 
 
 @pytest.mark.task("wait")
@@ -95,11 +122,11 @@ def test_draws_from_the_generator_it_is_given(answer):
 def test_a_week_of_failures(answer):
     """After 50,000 failures it still waits."""
     try:
-        got = answer.wait(50_000, Random(4))
+        got = drawn(answer, 50_000, Random(4))
     except OverflowError as error:
         got = repr(error)
     ensure(
-        isinstance(got, float) and 0 <= got <= 10,
+        isinstance(got, int | float) and 0 <= got <= 10,
         "2 ** 50000, like 2.0 ** 50000, is too large for a float. Let the exponent stop growing.",
         call="wait(50_000, rng)",
         got=repr(got),
@@ -110,11 +137,12 @@ def test_a_week_of_failures(answer):
 # Budget
 
 
-def after(answer, failures, successes=0, more_failures=0, most=10):
-    budget = answer.Budget(most, 0.5)
-    for what, times in (("failed", failures), ("succeeded", successes), ("failed", more_failures)):
+def after(answer, *turns, most=10, ratio=0.5):
+    """Whether a budget allows a retry after so many failures, then successes, then failures ..."""
+    budget = answer.Budget(most, ratio)
+    for number, times in enumerate(turns):
         for _ in range(times):
-            getattr(budget, what)()
+            (budget.succeeded if number % 2 else budget.failed)()
     return budget.allows
 
 
@@ -150,6 +178,9 @@ def test_a_long_outage_is_forgotten(answer):
     why = "There are never fewer than none: 11 successes make 5.5 tokens."
     call = "Budget(10, 0.5).allows, 1000 failures, then 11 successes"
     expect(after(answer, 1000, 11), True, call, why)
+    why = "There are never fewer than none: a failure that finds 0.25 tokens leaves 0, not -0.75."
+    call = "Budget(10, 0.25).allows, 10 failures, 1 success, 1 failure, 21 successes"
+    expect(after(answer, 10, 1, 1, 21, ratio=0.25), True, call, why)
 
 
 @pytest.mark.task("Budget")
@@ -158,19 +189,25 @@ def test_a_good_day_is_not_saved_up(answer):
     why = "There are never more than the 10 it began with."
     call = "Budget(10, 0.5).allows, 1000 successes, then 6 failures"
     expect(after(answer, 0, 1000, 6), False, call, why)
+    why = (
+        "There are never more than the 9 it began with: a success that finds 8.9 makes 9, not 9.8."
+    )
+    call = "Budget(9, 0.9).allows, 1 failure, 2 successes, 5 failures"
+    expect(after(answer, 1, 2, 5, most=9, ratio=0.9), False, call, why)
 
 
 # again
 
 
 class Script:
-    """An endpoint that fails as written, then answers; it notes when it was called."""
+    """An endpoint that fails as written, then answers; it notes when it was called, and how."""
 
     def __init__(self, *errors):
-        self.errors, self.called_at = list(errors), []
+        self.errors, self.called_at, self.calls = list(errors), [], Counter()
 
     async def __call__(self, request):
         self.called_at.append(round(asyncio.get_running_loop().time(), 3))
+        self.calls[request] += 1
         if self.errors:
             raise self.errors.pop(0)
         return f"hello {request}"
@@ -215,19 +252,90 @@ async def test_does_not_wait_in_vain(answer):
 
 
 @pytest.mark.task("again")
-async def test_an_answer_is_not_asked_again(answer):
-    """NotFound is not asked again, nor is a bug."""
-    for error in (NotFound("no user 7"), ValueError("a bug")):
-        inner = Script(error)
-        caught = None
+async def test_each_request_has_its_own_attempts(answer):
+    """Of two requests at the same time each has all its attempts."""
+    one, two = (Script(*(Unavailable("down") for _ in range(20))) for _ in range(2))
+    endpoint = answer.again(two, 3, seconds)
+    calls = [answer.again(one, 3, seconds)("Ada"), endpoint("Ada"), endpoint("Grace")]
+    for each in await asyncio.gather(*calls, return_exceptions=True):
+        if isinstance(each, Exception) and not isinstance(each, CallError):
+            raise each
+    why = "Count the attempts inside `endpoint`: each request begins anew."
+    alone = one.calls["Ada"]
+    call = f"calls of inner for two requests at the same time; for one alone there are {alone}"
+    expect(dict(two.calls), {"Ada": alone, "Grace": alone}, call, why)
+
+
+@pytest.mark.task("again")
+async def test_nothing_is_a_result_too(answer):
+    """Whatever inner returns is the result, also None or an empty list."""
+    for result in (None, [], 0):
+        calls = 0
+
+        async def inner(request, result=result):
+            nonlocal calls
+            calls += 1
+            return result
+
+        got = await answer.again(inner, 3, seconds)("Ada")
+        why = "A call that returns has succeeded, whatever it returns."
+        expect(
+            (got, calls),
+            (result, 1),
+            f"the result, and calls of inner, which returns {result}",
+            why,
+        )
+
+
+@pytest.mark.task("again")
+async def test_everything_else_is_raised_at_once(answer):
+    """NotFound, a timeout, a bug: whatever else is raised is not asked again."""
+    for error, why in {
+        NotFound("no user 7"): "Who says no says no again.",
+        DeadlineExceeded("too late"): "The work may be done, or going on.",
+        Internal("a bug"): "A bug stays a bug.",
+        NoInstances("nobody there"): "It is neither of the two.",
+        ValueError("a bug"): "A bug of our own.",
+        TimeoutError("too slow"): "It is neither of the two.",
+        ConnectionError("reset"): "It is neither of the two.",
+    }.items():
+        inner, caught = Script(error), None
         try:
             await answer.again(inner, 3, seconds)(7)
-        except (CallError, ValueError) as raised:
+        except (CallError, ValueError, OSError) as raised:
             caught = raised
-        why = "Who says no says no again. Catch only Unavailable and ComeBackLater."
+        why += " Catch only Unavailable and ComeBackLater."
         call = f"how often inner is called when it raises {type(error).__name__}"
         expect(len(inner.called_at), 1, call, why)
-        ensure(caught is error, "The error goes on to the caller.", call=call)
+        ensure(
+            caught is error,
+            "The error goes on to the caller, as it came.",
+            call=f"what the caller gets when inner raises {type(error).__name__}",
+            got=show(caught),
+            expected=show(error),
+        )
+
+
+@pytest.mark.task("again")
+async def test_who_has_left_is_not_asked_for_again(answer):
+    """A call that is cancelled ends, and is not made again."""
+    calls = 0
+
+    async def inner(request):
+        nonlocal calls
+        calls += 1
+        await asyncio.sleep(1)
+        return "late"
+
+    task = asyncio.create_task(answer.again(inner, 3, seconds)("Ada"))
+    await asyncio.sleep(0.5)
+    task.cancel()
+    (got,) = await asyncio.gather(task, return_exceptions=True)
+    if isinstance(got, Exception):
+        raise got
+    why = "Let CancelledError go on: nobody waits for the answer any more."
+    call = "calls of inner, and the result of a call that is cancelled"
+    expect((calls, task.cancelled() or got), (1, True), call, why)
 
 
 @pytest.mark.task("again")
@@ -246,16 +354,31 @@ async def test_never_past_the_deadline(answer):
     """When the next attempt would come too late, the error is raised at once."""
     for patience in (2.5, 3.0):
         inner = Script(*(Unavailable("down") for _ in range(10)))
-        endpoint = timeout(patience)(answer.again(inner, 9, seconds))
-        clock, got = asyncio.get_running_loop().time, "nothing"
-        began = clock()
-        try:
-            await endpoint("Ada")
-        except CallError as error:
-            got = type(error).__name__
+        got = await ends(answer.again(inner, 9, seconds), patience)
         why = f"At 1 s the wait is 2 s, and remaining_seconds() is {patience - 1}: too late."
         call = f"the error and when, deadline {patience} s, wait 1, 2, ..."
-        expect([got, clock() - began], ["Unavailable", 1.0], call, why)
+        expect(got, ["Unavailable", 1.0], call, why)
+    told = [Overloaded("busy", retry_after_seconds=5.0) for _ in range(10)]
+    heeded = Script(*told[:1])
+    await answer.again(heeded, 2, seconds)("Ada")
+    if heeded.called_at[1:] == [heeded.called_at[0] + 6.0]:  # or else another check fails
+        got = await ends(answer.again(Script(*told), 9, seconds), 3.0)
+        why = (
+            "The next attempt would begin after 1 + 5 s: compare the whole wait with what is left."
+        )
+        call = "the error and when, deadline 3 s, wait 1, Overloaded with retry after 5"
+        expect(got, ["Overloaded", 0.0], call, why)
+
+
+async def ends(endpoint, patience):
+    """The error a call with a deadline ends with, and after how many seconds."""
+    clock, got = asyncio.get_running_loop().time, "nothing"
+    began = clock()
+    try:
+        await timeout(patience)(endpoint)("Ada")
+    except CallError as error:
+        got = type(error).__name__
+    return [got, round(clock() - began, 3)]
 
 
 # in_time
@@ -302,8 +425,10 @@ async def test_one_at_a_time_in_order(answer):
     kitchen = Kitchen()
     got = await orders(answer.in_time(kitchen, 1), None, 9, None)
     expected = [("a is done", 1.0), ("b is done", 2.0), ("c is done", 3.0)]
-    expect(got, expected, "three calls at once, with None, 9 and None seconds left")
-    expect(kitchen.most, 1, "how many were served at the same time")
+    why = "Everybody waits for a turn, `async with turn:`, and then for `inner`."
+    expect(got, expected, "three calls at once, with None, 9 and None seconds left", why)
+    why = "Call `inner` only inside `async with turn:`."
+    expect(kitchen.most, 1, "how many were served at the same time", why)
 
 
 @pytest.mark.task("in_time")
@@ -336,7 +461,8 @@ async def test_who_is_refused_takes_no_place(answer):
 async def test_who_may_wait_is_not_refused(answer):
     """Without a deadline a call waits as long as it takes."""
     got = await orders(answer.in_time(Kitchen(), 1), *[None] * 8)
-    expect(got[7], ("h is done", 8.0), "the last of eight calls without a deadline")
+    why = "None is no deadline: such a call is never refused."
+    expect(got[7], ("h is done", 8.0), "the last of eight calls without a deadline", why)
 
 
 @pytest.mark.task("in_time")
