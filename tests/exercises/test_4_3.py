@@ -69,8 +69,16 @@ def test_what_lies_outside_the_parent_does_not_count(answer):
     expect(
         answer.self_times(spans)["a"],
         70,
-        "own time of 0-100 with children at 90-500 and -30-20",
+        "own time of a span from 0 to 100, its children from 90 to 500 and from -30 to 20",
         "Cut a child off at the start and the end of its parent.",
+    )
+    spans = [span("a", 0, 100), span("late", 150, 200, "a"), span("early", -80, -20, "a")]
+    expect(
+        answer.self_times(spans)["a"],
+        100,
+        "own time of a span from 0 to 100, its children from 150 to 200 and from -80 to -20",
+        "Of a child wholly outside its parent nothing counts. Cut off at both ends it would have a "
+        "length below zero; leave it out.",
     )
 
 
@@ -95,15 +103,48 @@ ADA = TraceContext("0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331", True,
 GRACE = TraceContext("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7", False)
 
 
+STUBBORN = []  # a coroutine that catches everything would spin when it is cleared away
+
+
+async def ended(task):
+    """Cancel a task; whether it ended. One that goes on is cancelled until it gives in."""
+    task.cancel()
+    await asyncio.wait([task], timeout=30)
+    at_once = task.done()
+    for _ in range(20):
+        task.cancel()
+        await asyncio.wait([task], timeout=0.1)
+    if not task.done():
+        STUBBORN.append(task)
+    return at_once
+
+
+def plain(left, call, why):
+    """Fail when the function that was called is a coroutine function."""
+    if asyncio.iscoroutine(left):
+        left.close()
+        name, expected = call.partition("(")[0], "a plain function that returns at once"
+        ensure(False, why, call=call, got=f"`{name}` returned a coroutine", expected=expected)
+
+
+def publish(answer, queue, text):
+    call = f"publish(queue, {text!r})"
+    plain(answer.publish(queue, text), call, "Write `def`, not `async def`. `put_nowait` helps.")
+
+
 class Mail:
     """The learner's two ends, with a worker that was started before anybody sent anything."""
 
     def __init__(self, answer):
         self.answer, self.queue, self.seen = answer, asyncio.Queue(), []
+        self.inside = self.most_inside = self.seen_when_joined = 0
         self.worker = asyncio.create_task(answer.work_off(self.queue, self.handle))
 
     async def handle(self, text):
+        self.inside += 1
+        self.most_inside = max(self.most_inside, self.inside)
         await asyncio.sleep(0.1)
+        self.inside -= 1
         self.seen.append((text, context.trace.get()))
         if text == "broken":
             raise ValueError(text)
@@ -112,15 +153,35 @@ class Mail:
         await asyncio.sleep(0.1)
         for text, trace in mails:
             context.trace.set(trace)
-            self.answer.publish(self.queue, text)
+            publish(self.answer, self.queue, text)
         context.trace.set(None)
+        await asyncio.wait([joined := asyncio.create_task(self.queue.join())], timeout=10)
+        self.seen_when_joined = len(self.seen)
+        joined.cancel()
         await asyncio.sleep(10)
         alive = not self.worker.done()
-        self.worker.cancel()
-        (ended_by,) = await asyncio.gather(self.worker, return_exceptions=True)
-        if isinstance(ended_by, Exception) and str(ended_by) != "broken":
-            raise ended_by  # what ended the worker, with its line, and not what came of that
+        await self.end()
+        error = None if self.worker.cancelled() else self.worker.exception()
+        if error is not None and str(error) != "broken":
+            raise error  # what ended the worker, with its line, and not what came of that
+        ensure(
+            error is not None or (alive and len(self.seen) == len(mails)),
+            "`publish` puts each text into the queue, and `work_off` takes one message after the "
+            "other, for ever.",
+            call=f"{len(mails)} x publish(queue, text), with a worker behind the queue",
+            got=f"{len(self.seen)} handled" + ("" if alive else ", then the worker ended"),
+            expected=f"{len(mails)} handled, and the worker waits for more",
+        )
         return alive
+
+    async def end(self):
+        ensure(
+            await ended(self.worker),
+            "Catch an Exception. CancelledError is none; a bare `except:` catches it too.",
+            call="task.cancel() on the task that runs `work_off`",
+            got="a task that goes on",
+            expected="a task that has ended",
+        )
 
 
 @pytest.mark.task("over_the_queue")
@@ -171,7 +232,7 @@ async def test_only_text_travels(answer):
     """A message is text and dictionaries of text, as a broker can carry it."""
     queue = asyncio.Queue()
     context.trace.set(ADA)
-    answer.publish(queue, "to Ada")
+    publish(answer, queue, "to Ada")
     context.trace.set(None)
     ensure(not queue.empty(), "Put the message into the queue.", call="publish(queue, 'to Ada')")
     message = queue.get_nowait()
@@ -205,6 +266,26 @@ async def test_a_mail_that_fails_does_not_end_the_worker(answer):
     )
 
 
+@pytest.mark.task("over_the_queue")
+async def test_one_mail_after_the_other(answer):
+    """A mail is done when it has been handled, and only then the next one is taken."""
+    mail = Mail(answer)
+    await mail.send(("to Ada", ADA), ("to Grace", GRACE))
+    why = "Await `handle(text)` in the worker itself; a task for each mail would run beside it."
+    expect(mail.most_inside, 1, "two mails: the most that `handle` had at the same time", why)
+    why = "Who waits for `queue.join()` wants the mails sent: call `task_done` after `handle`."
+    expect(mail.seen_when_joined, 2, "two mails: handled when `queue.join()` returns", why)
+
+
+@pytest.mark.task("over_the_queue")
+async def test_the_worker_can_be_cancelled(answer):
+    """Cancelling the worker ends it, also while a mail is handled."""
+    mail = Mail(answer)
+    publish(answer, mail.queue, "to Ada")
+    await asyncio.sleep(0.05)
+    await mail.end()
+
+
 # keeps
 
 
@@ -222,7 +303,7 @@ def test_it_keeps_about_its_share(answer):
 
 @pytest.mark.task("keeps")
 def test_it_decides_the_same_each_time(answer):
-    """The same trace is decided alike, however often and by whomever."""
+    """Asked twice about the same trace, it decides alike."""
     ids = some_ids(500)
     first = [bool(answer.keeps(trace_id, 0.5)) for trace_id in ids]
     again = [bool(answer.keeps(trace_id, 0.5)) for trace_id in ids]
@@ -239,7 +320,7 @@ def test_it_decides_the_same_each_time(answer):
 def test_services_in_other_languages_decide_alike(answer):
     """The answers are those of OpenTelemetry's TraceIdRatioBased."""
     half, ids = 2**63, some_ids(500, seed=2)
-    for trace_id in [*ids, f"{half - 2**12:032x}", f"{half:032x}", "f" * 16 + f"{1:016x}"]:
+    for trace_id in [*ids, "f" * 16 + f"{1:016x}"]:
         expect(
             bool(answer.keeps(trace_id, 0.5)),
             int(trace_id, 16) % 2**64 < half,
@@ -247,12 +328,16 @@ def test_services_in_other_languages_decide_alike(answer):
             "The last 16 digits as a number, against share * 2**64. `hash` of a string is another "
             "in each process, and the first digits are a date with some tracers.",
         )
+    for share, number, kept in ((0.5, half - 2**12, True), (0.5, half, False), (0, 0, False)):
+        trace_id = f"{1:016x}{number:016x}"
+        why = "Keep it if the number is *less* than share * 2**64; equal is not less."
+        expect(bool(answer.keeps(trace_id, share)), kept, f"keeps({trace_id!r}, {share})", why)
 
 
 @pytest.mark.task("keeps")
 def test_nothing_and_everything(answer):
     """A share of 0 keeps nothing, a share of 1 everything."""
-    ids = ["0" * 31 + "1", "f" * 32, "1" + "0" * 31, *some_ids(100)]
+    ids = ["0" * 31 + "1", "f" * 32, *some_ids(100)]
     expect(
         [sum(bool(answer.keeps(trace_id, share)) for trace_id in ids) for share in (0, 1)],
         [0, len(ids)],
@@ -270,37 +355,40 @@ class Wire:
 
     def __init__(self, seconds=0.1):
         self.came, self.seconds, self.raises = [], seconds, False
+        self.inside = self.most_inside = 0
 
     async def __call__(self, item):
         self.came.append(item)
-        await asyncio.sleep(self.seconds)
+        self.inside += 1
+        self.most_inside = max(self.most_inside, self.inside)
+        try:
+            await asyncio.sleep(self.seconds)
+        finally:
+            self.inside -= 1
         if self.raises:
             raise ConnectionError("the collector is down")
 
 
-async def reported(answer, wire, number, *, most_waiting=5, seconds=60.0):
-    """A reporter that has got so many spans at once and had so many seconds for them."""
+def report(reporter, item):
+    why = "A request calls it and goes on. A coroutine would have to be awaited."
+    plain(reporter.report(item), "report(span)", why)
+
+
+async def reported(answer, wire, number, *, most_waiting=5, apart=0.0, seconds=60.0):
+    """A reporter that has got so many spans, and had so many seconds for them; whether it lives."""
     reporter = answer.Reporter(wire, most_waiting, 1.0)
     running = asyncio.create_task(reporter.run())
     await asyncio.sleep(0.01)
-    started = asyncio.get_running_loop().time()
     for item in range(number):
-        left = reporter.report(item)
-        if asyncio.iscoroutine(left):
-            left.close()
-            ensure(
-                False,
-                "A request calls it and goes on. A coroutine would have to be awaited.",
-                call="reporter.report(span)",
-                got="a coroutine",
-                expected="a plain function that returns at once",
-            )
-    took = asyncio.get_running_loop().time() - started
+        report(reporter, item)
+        if apart:
+            await asyncio.sleep(apart)
     await asyncio.sleep(seconds)
     alive = not running.done()
-    running.cancel()
-    await asyncio.gather(running, return_exceptions=True)
-    return reporter, took, alive
+    await ended(running)
+    if not running.cancelled() and isinstance(running.exception(), NotImplementedError):
+        raise running.exception()  # not started
+    return reporter, alive
 
 
 def counts(reporter):
@@ -311,7 +399,7 @@ def counts(reporter):
 async def test_spans_are_sent_in_order_and_counted(answer):
     """What is reported is sent, in order, and counted."""
     wire = Wire()
-    reporter, _, _ = await reported(answer, wire, 5)
+    reporter, _ = await reported(answer, wire, 5)
     expect(wire.came, [0, 1, 2, 3, 4], "what was sent after five spans")
     expect(counts(reporter), {"sent": 5, "failed": 0, "dropped": 0}, "the counts after five spans")
 
@@ -320,7 +408,7 @@ async def test_spans_are_sent_in_order_and_counted(answer):
 async def test_only_so_many_wait(answer):
     """When five spans wait, the next ones are dropped and counted."""
     wire = Wire()
-    reporter, _, _ = await reported(answer, wire, 20)
+    reporter, _ = await reported(answer, wire, 20)
     expect(
         counts(reporter),
         {"sent": 5, "failed": 0, "dropped": 15},
@@ -338,10 +426,10 @@ async def test_a_collector_that_is_down_does_not_end_it(answer):
     reporter = answer.Reporter(wire, 5, 1.0)
     running = asyncio.create_task(reporter.run())
     for item in range(3):
-        reporter.report(item)
+        report(reporter, item)
     await asyncio.sleep(5)
     wire.raises = False
-    reporter.report(3)
+    report(reporter, 3)
     await asyncio.sleep(5)
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
@@ -357,13 +445,62 @@ async def test_a_collector_that_is_down_does_not_end_it(answer):
 async def test_a_collector_that_hangs_does_not_hold_it_up(answer):
     """A `send` that takes too long is given up, and the span has failed."""
     wire = Wire(seconds=3600)
-    reporter, _, alive = await reported(answer, wire, 5, seconds=30)
+    reporter, alive = await reported(answer, wire, 5, seconds=30)
     expect(
         (counts(reporter), alive),
         ({"sent": 0, "failed": 5, "dropped": 0}, True),
         "five spans, a `send` that hangs, a timeout of 1 s: the counts after 30 s, "
         "and whether it still runs",
         "Give each `send` its time, with `asyncio.timeout`; TimeoutError is an Exception.",
+    )
+    expect(
+        wire.inside,
+        0,
+        "five spans, a `send` that hangs, a timeout of 1 s: calls of `send` that still run",
+        "Cancel a `send` that took too long; `asyncio.timeout` does. `asyncio.wait` leaves it be.",
+    )
+
+
+@pytest.mark.task("Reporter")
+async def test_one_after_the_other(answer):
+    """Spans are sent one at a time, and the one that is being sent does not wait any more."""
+    wire = Wire(seconds=0.9)
+    reporter, _ = await reported(answer, wire, 3, most_waiting=2, apart=0.2)
+    expect(
+        wire.most_inside,
+        1,
+        "three spans in a row: the most calls of `send` at the same time",
+        "Await `send` in `run`. In tasks of their own spans wait too, and nobody limits those.",
+    )
+    expect(
+        (wire.came, counts(reporter)),
+        ([0, 1, 2], {"sent": 3, "failed": 0, "dropped": 0}),
+        "three spans in a row, at most two may wait: what was sent, and the counts",
+        "The first is being sent, so only two wait. Take a span out of what waits before you send "
+        "it.",
+    )
+
+
+@pytest.mark.task("Reporter")
+async def test_it_sleeps_while_nothing_waits(answer):
+    """While nothing waits it sleeps, and does not look again and again."""
+    loop, wire = asyncio.get_running_loop(), Wire()
+    reporter = answer.Reporter(wire, 5, 1.0)
+    running = asyncio.create_task(reporter.run())
+    report(reporter, 0)
+    await asyncio.sleep(10)
+    timers, set_timer = [], loop.call_at
+    loop.call_at = lambda *args, **more: timers.append(0) or set_timer(*args, **more)
+    await asyncio.sleep(60)
+    loop.call_at = set_timer
+    await ended(running)
+    woken = len(timers) - 1  # one timer is this check's own
+    ensure(
+        woken < 10,
+        "Wait for something that `report` sets off: `await` the `get()` of an asyncio.Queue.",
+        call="a minute of `run()` in which nothing is reported",
+        got=f"woken {woken} times",
+        expected="asleep",
     )
 
 
@@ -373,16 +510,10 @@ async def test_it_can_be_cancelled(answer):
     reporter = answer.Reporter(Wire(seconds=0.5), 5, 1.0)
     running = asyncio.create_task(reporter.run())
     for item in range(3):
-        reporter.report(item)
+        report(reporter, item)
     await asyncio.sleep(0.2)
-    running.cancel()
-    await asyncio.wait([running], timeout=30)
-    ended = running.done()
-    for _ in range(20):
-        running.cancel()
-        await asyncio.wait([running], timeout=0.1)
     ensure(
-        ended,
+        await ended(running),
         "Cancellation is how a service ends its tasks. CancelledError is no Exception; do not "
         "catch it, and use no `except BaseException`.",
         call="task.cancel() while a span is being sent",

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from course_lib.errors import Unavailable
-from course_lib.grading.checks import ensure, expect
+from course_lib.grading.checks import ensure, expect, no_error
 
 # Verdict
 
@@ -121,19 +121,25 @@ async def hangs():
 
 
 async def reported(answer, checks, call):
-    """The report, and how long it took; one that hangs or raises is said in words."""
+    """The report, and how long it took; one that hangs is said in words."""
     began = asyncio.get_running_loop().time()
-    try:
-        async with asyncio.timeout(60):
-            got = await answer.report(checks, 0.5)
-    except TimeoutError:
+    coroutine = answer.report(checks, 0.5)
+    why = "`report` is awaited: write `async def report`."
+    ensure(asyncio.iscoroutine(coroutine), why, call=call, got=f"{coroutine!r}, no coroutine")
+    reporting = asyncio.ensure_future(coroutine)
+    await asyncio.wait([reporting], timeout=60)
+    took = asyncio.get_running_loop().time() - began
+    if not reporting.done():
+        reporting.cancel()
         ensure(False, "The page hangs when a check hangs.", call=call, got="nothing, for ever")
-    except NotImplementedError:
-        raise  # not started
-    except Exception as error:
-        why = "The page must answer whatever a check does: catch what it raises."
-        ensure(False, why, call=call, got=f"{type(error).__name__} was raised")
-    return got, asyncio.get_running_loop().time() - began
+    return await reporting, took
+
+
+async def answered(answer, checks, call, *errors):
+    """The report; one of these errors is that of a check, which nobody caught."""
+    why = "The page must answer whatever a check does: catch what it raises."
+    with no_error(*errors, ExceptionGroup, call=call, expected="an answer", why=why):
+        return (await reported(answer, checks, call))[0]
 
 
 @pytest.mark.task("report")
@@ -150,7 +156,7 @@ async def test_all_is_well(answer):
 async def test_a_check_that_raises_is_named(answer):
     """A check that raises makes it 503 and is called "failed"; the others keep their outcome."""
     call = 'await report({"database": raises, "cache": fine}, 0.5)'
-    got, _ = await reported(answer, {"database": broken, "cache": fine}, call)
+    got = await answered(answer, {"database": broken, "cache": fine}, call, ConnectionError)
     expect(got, (503, {"database": "failed", "cache": "ok"}), call)
 
 
@@ -158,7 +164,7 @@ async def test_a_check_that_raises_is_named(answer):
 async def test_a_check_that_hangs_is_named(answer):
     """A check that hangs makes it 503 and is called "no answer"; the others keep their outcome."""
     call = 'await report({"mail": hangs, "cache": fine}, 0.5)'
-    got, _ = await reported(answer, {"mail": hangs, "cache": fine}, call)
+    got = await answered(answer, {"mail": hangs, "cache": fine}, call, TimeoutError)
     why = "One check that hangs says nothing about the others: limit the time of each."
     expect(got, (503, {"mail": "no answer", "cache": "ok"}), call, why)
 
@@ -174,6 +180,35 @@ async def test_three_that_hang_take_no_longer_than_one(answer):
         call=call,
         got=f"an answer after {took:.2g} s",
         expected="an answer after 0.5 s",
+    )
+
+
+@pytest.mark.task("report")
+async def test_what_hangs_is_cancelled(answer):
+    """A check that has not ended in time is cancelled, and does not go on behind the page."""
+    running = set()
+
+    def hanging(name):
+        async def check():
+            running.add(name)
+            try:
+                await asyncio.Event().wait()
+            finally:
+                running.discard(name)
+
+        return check
+
+    call = 'await report({"mail": hangs, "cache": fine, "disk": hangs}, 0.5)'
+    checks = {"mail": hanging("mail"), "cache": fine, "disk": hanging("disk")}
+    await reported(answer, checks, call)
+    await asyncio.sleep(0.1)
+    ensure(
+        not running,
+        "The page is asked again and again, and each time leaves a few behind. Cancel them; "
+        "`asyncio.timeout` does, `asyncio.wait` does not.",
+        call=call,
+        got=f"still running 0.1 s later: {', '.join(sorted(running))}",
+        expected="no check runs any more",
     )
 
 
@@ -196,15 +231,37 @@ async def outcome(endpoint, request):
         return type(error).__name__
 
 
-async def left(door, notice, patience):
-    """Leave; how many seconds it took, or None when it never ends."""
-    began = asyncio.get_running_loop().time()
-    try:
-        async with asyncio.timeout(1000):
-            await door.leave(notice, patience)
-    except TimeoutError:
-        return None
-    return asyncio.get_running_loop().time() - began
+NEVER = (
+    "It waits for calls in flight `patience` seconds at most, by the clock of the event loop: "
+    "`asyncio.timeout`, or `asyncio.get_running_loop().time()`. Here, in virtual time, "
+    "`time.monotonic()` stands still."
+)
+
+
+async def left(door, notice, patience, case):
+    """Leave; how many seconds it took. One that does not end, or raises, is said in words."""
+
+    async def leave():
+        await door.leave(notice, patience)
+
+    call = f"await door.leave(notice={notice}, patience={patience}), {case}"
+    loop = asyncio.get_running_loop()
+    began, leaving = loop.time(), asyncio.create_task(leave())
+    await asyncio.wait([leaving], timeout=1000)
+    took = loop.time() - began
+    if not leaving.done():
+        leaving.cancel()
+        ensure(False, NEVER, call=call, got="never ends", expected="an end")
+    why = "Without a call in flight there is nothing to wait for, and when the patience is over "
+    why += "`leave` returns all the same. Catch TimeoutError."
+    late = isinstance(leaving.exception(), TimeoutError)
+    ensure(not late, why, call=call, got="TimeoutError was raised", expected="`leave` returns")
+    await leaving
+    return took
+
+
+def expect_seconds(took, seconds, case, why=""):
+    expect(took, seconds, f"seconds that leave took, {case}", why, within=0.3)
 
 
 @pytest.mark.task("Door")
@@ -220,7 +277,7 @@ async def test_serves_while_it_is_ready(answer):
 async def test_not_ready_at_once(answer):
     """The moment it begins to leave it is not ready."""
     door = answer.Door()
-    leaving = asyncio.create_task(door.leave(5, 5))
+    leaving = asyncio.create_task(left(door, 5, 5, "with no call in flight"))
     await asyncio.sleep(0.1)
     got = door.ready
     await leaving
@@ -231,7 +288,7 @@ async def test_not_ready_at_once(answer):
 async def test_serves_during_the_notice(answer):
     """Until the notice is over everybody is served: they have not heard of it yet."""
     door = answer.Door()
-    leaving = asyncio.create_task(door.leave(5, 5))
+    leaving = asyncio.create_task(left(door, 5, 5, "with no call in flight"))
     await asyncio.sleep(3)
     got = await outcome(door.guard(takes), 1)
     await leaving
@@ -241,23 +298,36 @@ async def test_serves_during_the_notice(answer):
 
 @pytest.mark.task("Door")
 async def test_refuses_when_the_door_is_closed(answer):
-    """After the notice a call is refused with Unavailable."""
+    """After the notice a call is refused with Unavailable, whether or not it still waits."""
     door = answer.Door()
-    await left(door, 5, 5)
+    call = asyncio.create_task(outcome(door.guard(takes), 8))
+    leaving = asyncio.create_task(left(door, 5, 60, "with a call of 8 s in flight"))
+    await asyncio.sleep(6)
     got = await outcome(door.guard(takes), 1)
-    expect(got, Unavailable.__name__, "a call after leave(notice=5, patience=5) has ended")
+    await asyncio.wait([call, leaving])
+    expect(
+        got,
+        Unavailable.__name__,
+        "a call 6 s after leave(notice=5, patience=60) began, while another is in flight",
+        "Close the door when the notice is over, and only then wait for the calls in flight.",
+    )
+    await leaving
+    got = await outcome(door.guard(takes), 1)
+    expect(got, Unavailable.__name__, "a call after leave(notice=5, patience=60) has ended")
 
 
 @pytest.mark.task("Door")
 async def test_waits_for_calls_in_flight(answer):
-    """A call that has begun ends before leave does."""
+    """A call that has begun ends before leave does, whatever went before."""
     door = answer.Door()
+    await outcome(door.guard(takes), 1)
     call = asyncio.create_task(outcome(door.guard(takes), 8))
     await asyncio.sleep(0)
-    took = await left(door, 5, 60)
+    case = "leave(5, 60) after a call that has ended, with a call of 8 s in flight"
+    took = await left(door, 5, 60, case)
     await call
     why = "A call was in flight when the door closed. Wait for it, and no longer."
-    expect(took, 8, "seconds leave(5, 60) took, with a call of 8 s in flight", why, within=0.3)
+    expect_seconds(took, 8, case, why)
 
 
 @pytest.mark.task("Door")
@@ -266,11 +336,9 @@ async def test_its_patience_ends(answer):
     door = answer.Door()
     call = asyncio.create_task(outcome(door.guard(takes), 5000))
     await asyncio.sleep(0)
-    took = await left(door, 5, 20)
+    took = await left(door, 5, 20, "with a call that hangs")
     call.cancel()
-    shown = "never ends" if took is None else took
-    why = "It waits for calls in flight `patience` seconds at most."
-    expect(shown, 25, "seconds leave(5, 20) took, with a call that hangs", why, within=0.3)
+    expect_seconds(took, 25, "leave(5, 20) with a call that hangs", NEVER)
 
 
 @pytest.mark.task("Door")
@@ -278,9 +346,9 @@ async def test_a_call_that_failed_is_not_in_flight(answer):
     """A call that raised is over."""
     door = answer.Door()
     await outcome(door.guard(takes), -1)
-    took = await left(door, 5, 60)
+    took = await left(door, 5, 60, "after a call that failed")
     why = "Count a call down also when inner raises: with `finally`."
-    expect(took, 5, "seconds leave(5, 60) took, after a call that failed", why, within=0.3)
+    expect_seconds(took, 5, "leave(5, 60) after a call that failed", why)
 
 
 @pytest.mark.task("Door")
@@ -291,6 +359,28 @@ async def test_a_call_that_was_cancelled_is_not_in_flight(answer):
     await asyncio.sleep(1)
     call.cancel()
     await asyncio.wait([call])
-    took = await left(door, 5, 60)
+    took = await left(door, 5, 60, "after a call that was cancelled")
     why = "Callers give up, and CancelledError is no Exception. A `finally` counts in every case."
-    expect(took, 5, "seconds leave(5, 60) took, after a call that was cancelled", why, within=0.3)
+    expect_seconds(took, 5, "leave(5, 60) after a call that was cancelled", why)
+
+
+@pytest.mark.task("Door")
+async def test_a_call_that_was_refused_is_not_in_flight(answer):
+    """Whom the closed door refused is not waited for."""
+    took = {}
+    for refused in (False, True):
+        door = answer.Door()
+        call = asyncio.create_task(outcome(door.guard(takes), 8))
+        leaving = asyncio.create_task(left(door, 5, 60, "with a call of 8 s in flight"))
+        await asyncio.sleep(6)
+        if refused:
+            await outcome(door.guard(takes), 0)
+        await call
+        took[refused] = await leaving
+    expect(
+        took[True] - took[False],
+        0,
+        "seconds that leave(5, 60) took longer because a call was refused after 6 s",
+        "Count a call when it has passed the door, not before.",
+        within=0.3,
+    )
