@@ -98,6 +98,7 @@ class Panel:
         self.traffic, self.controls, self.title, self._view = traffic, controls, title, view
         self._task: asyncio.Task[None] | None = None
         self._free = asyncio.Event()
+        self._held = False
         self._strips: deque[dict[str, str]] = deque(maxlen=traffic.samples.maxlen)
         draw = view.draw if view else self._draw
         self.figure = LiveFigure(
@@ -138,8 +139,13 @@ class Panel:
         self.controls.say(why)
 
     async def frame(self) -> None:
-        """Send for a fifth of a second, then show what came of it."""
+        """Send for a fifth of a second, then show what came of it, unless a cell has run since."""
+        self._held = False
         await self.traffic.frame()
+        if self._held:  # the cell's own calls count in this frame
+            self.traffic.samples.pop()
+            self.traffic.pause()
+            return
         instances = self.traffic.instances.items()
         if self._view is not None:
             await self._view.frame()
@@ -164,6 +170,7 @@ class Panel:
         )
 
     def _hold(self, *_: Any) -> None:
+        self._held = True
         self._free.clear()
 
     def _release(self, *_: Any) -> None:
