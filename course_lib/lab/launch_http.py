@@ -29,6 +29,7 @@ class HttpServer(Server):
     def __init__(self, app: Any, name: str) -> None:
         super().__init__(name)
         self.held = False
+        self.uncounted = 0
         self.closed = False
         self._config = uvicorn.Config(
             app,
@@ -48,8 +49,8 @@ class HttpServer(Server):
 
     @property
     def served(self) -> int:
-        """How many requests have been answered."""
-        return self._state.total_requests
+        """How many requests have been answered, but for those whose scope says "uncounted"."""
+        return self._state.total_requests - self.uncounted
 
     async def _start(self, port: int) -> None:
         self._config.port = port
@@ -143,6 +144,11 @@ class _Connection(HttpToolsProtocol):
         self.task = self.loop.create_task(cycle.run_asgi(app), context=contextvars.Context())
         self.tasks.add(self.task)
         self.task.add_done_callback(self.tasks.discard)
+
+    def on_response_complete(self) -> None:
+        if self.cycle.scope["state"].get("uncounted"):
+            self._lab_server.uncounted += 1
+        super().on_response_complete()
 
     def cut(self) -> None:
         """Break the connection, and cancel the request on it."""

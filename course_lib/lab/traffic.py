@@ -114,11 +114,13 @@ class Traffic:
         task.add_done_callback(self._in_flight.discard)
 
     async def _one(self) -> None:
+        limit = asyncio.timeout(self.timeout_seconds)
         try:
-            async with asyncio.timeout(self.timeout_seconds):
+            async with limit:
                 await self.call()
         except Exception as error:  # whatever it is, it is what the picture shows
-            self.outcomes[type(error).__name__] += 1
+            ours = f" (no answer within {self.timeout_seconds:g} s)" if limit.expired() else ""
+            self.outcomes[f"{type(error).__name__}{ours}"] += 1
         else:
             self.outcomes["ok"] += 1
 

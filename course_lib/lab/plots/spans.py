@@ -24,11 +24,12 @@ _BEGINNING = ("#56B4E9", "--")
 STATES = {
     **dict.fromkeys(("closed", "up", "ok", "ready", "serving", "passing"), _GOOD),
     **dict.fromkeys(("open", "down", "killed", "error", "failed", "critical"), _BAD),
-    **dict.fromkeys(("half_open", "slow", "draining", "warning", "waiting", "some fail"), _BETWEEN),
+    **dict.fromkeys(("half_open", "slow", "warning", "waiting", "some fail"), _BETWEEN),
     **dict.fromkeys(("paused", "stopped", "unknown", "cut"), _STILL),
     **{"quiet": _GOOD, "pending": _BETWEEN, "firing": _BAD},  # an alert
     **{"starting": _BEGINNING, "terminating": _BETWEEN, "back-off": _STILL},
     **{"not ready": ("#CC79A7", "xx"), "ready, hangs": ("#009E73", "xx")},
+    **{"draining": ("#E69F00", "//")},  # beside "slow"
 }
 
 Rows = Mapping[str, Sequence["Span | tuple[float, float, str]"]]

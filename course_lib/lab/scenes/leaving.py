@@ -32,12 +32,13 @@ class ReadyInstance(FleetInstance):
 
     def __init__(self, name: str, app: Any, server_name: str, notice_seconds: float) -> None:
         self.health, self._behind, self._database_away = Health(), app, False
-        self._asked, self._notice_seconds = 0, notice_seconds
+        self._notice_seconds = notice_seconds
         super().__init__(name, self._front, server_name)
         self._begin()
 
     async def _front(self, scope: Any, receive: Any, send: Any) -> None:
-        self._asked += scope["type"] == "http" and scope["path"] in PAGES
+        if scope["type"] == "http" and scope["path"] in PAGES:
+            scope.setdefault("state", {})["uncounted"] = True
         await self.health.around(self._behind)(scope, receive, send)
 
     def _begin(self) -> None:
@@ -57,11 +58,6 @@ class ReadyInstance(FleetInstance):
     def strip(self) -> str:
         """The same, for a strip under the panel's lines."""
         return self.state
-
-    @property
-    def served(self) -> int:
-        """How many requests it has answered; who asks for its health does not count."""
-        return super().served - self._asked
 
     @property
     def acts(self) -> Mapping[str, Callable[[], None]]:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from course_lib.lab.scenes.leaving import Polling, ReadyFleet, ReadyInstance, load_while, work
+from course_lib.telemetry.probes import Probe
 
 pytestmark = pytest.mark.real_time
 
@@ -52,6 +53,18 @@ async def test_who_asks_for_its_health_is_not_counted_as_served():
         await client("/readyz")
         assert fleet.served == {"a": 1}
         await client.aclose()
+
+
+def test_who_asks_for_its_health_while_it_hangs_is_not_counted_either():
+    quick = Probe(period_seconds=0.05, timeout_seconds=0.1, failure_threshold=2)
+    with ReadyFleet(lambda name: work, "a") as fleet, Polling(fleet.clients(), quick) as ready:
+        until(fleet, ready, "a", "up")
+        fleet["a"].pause()
+        until(fleet, ready, "", "paused")
+        assert fleet.served == {"a": 0}
+        fleet["a"].resume()
+        until(fleet, ready, "a", "up")
+        assert fleet.served == {"a": 0}
 
 
 def test_a_leave_that_was_overtaken_does_not_stop_the_next_life():
