@@ -73,6 +73,10 @@ def explain(error: BaseException, line: str) -> list[tuple[str, str]]:
         advice = "Inside a task's cell, `await` stands in an `async def` function."
     elif isinstance(error, SystemExit):
         advice = "Return a value instead of leaving with exit()."
+    elif isinstance(error, TypeError) and "'NoneType' object is not" in what and not line:
+        advice = (
+            "Something in your cell returns None. Is a `return` missing at the end of a function?"
+        )
     else:
         return details
     return [*details, ("what to do", advice)]

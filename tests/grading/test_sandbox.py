@@ -12,6 +12,7 @@ import pytest
 
 from course_lib.grading import tasks
 from course_lib.grading.card import Card
+from course_lib.grading.explaining import explain
 from course_lib.grading.report import Report
 from course_lib.grading.sandbox import Sandbox
 
@@ -326,6 +327,15 @@ def wait_until(condition: object, seconds: float = 10) -> None:
         assert time.monotonic() < end, "waited in vain"
         os.sched_yield() if hasattr(os, "sched_yield") else None
         time.sleep(0.02)
+
+
+def test_a_function_that_gives_back_nothing_is_told_of_the_missing_return():
+    raised = TypeError("'NoneType' object is not callable")
+    assert "Is a `return` missing" in explain(raised, line="")[-1][1]
+    assert explain(raised, line="line 3: made(1)") == [
+        ("raised", "TypeError: 'NoneType' object is not callable"),
+        ("in your cell", "line 3: made(1)"),
+    ]
 
 
 def test_a_report_crosses_the_pipe_unchanged():
