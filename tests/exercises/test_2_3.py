@@ -3,14 +3,23 @@
 import asyncio
 import gzip
 import json
-from inspect import iscoroutine
+from inspect import iscoroutine, signature
 from operator import methodcaller
+from random import Random
 
 import grpc
 import httpx
 import pytest
 
-from course_lib.errors import CallError, Conflict, Internal, NotFound, Unavailable
+from course_lib.errors import (
+    CallError,
+    Conflict,
+    DeadlineExceeded,
+    Internal,
+    NotFound,
+    RateLimited,
+    Unavailable,
+)
 from course_lib.grading.checks import ensure, expect, no_error
 from course_lib.lab.launch import on_lab, serve, serve_grpc
 from course_lib.shop.endpoints import user_endpoints
@@ -30,14 +39,22 @@ def zipped(answer, body, accepts):
     result = answer.gzip_if_it_pays(body, accepts)
     size = f"{len(body):,} bytes"
     call = f"gzip_if_it_pays({size}, {accepts!r})"
+    pair = result if isinstance(result, tuple | list) else [result]
     ensure(
-        isinstance(result, tuple) and len(result) == 2 and isinstance(result[1], bytes),
+        len(pair) == 2 and isinstance(pair[0], dict) and isinstance(pair[1], bytes),
         "Return a pair: the headers, and the bytes to send.",
         call=call,
-        got=type(result).__name__,
+        got=f"({', '.join(type(each).__name__ for each in pair)})",
         expected="(dict, bytes)",
     )
-    return *result, call
+    ensure(
+        all(name == name.lower() for name in pair[0]),
+        "Write the names of headers in lower case.",
+        call=call,
+        got=repr(list(pair[0])),
+        expected="names such as 'vary'",
+    )
+    return *pair, call
 
 
 @pytest.mark.task("gzip_if_it_pays")
@@ -55,11 +72,20 @@ def test_a_large_answer_is_compressed(answer):
 
 @pytest.mark.task("gzip_if_it_pays")
 def test_a_small_answer_stays_as_it_is(answer):
-    """An answer that gzip would make larger is sent as it is."""
+    """An answer that gzip would not make smaller is sent as it is, be it short or long."""
     headers, sent, call = zipped(answer, SMALL, "gzip")
     why = "Gzip has a head and a tail of its own; a small answer becomes larger with them."
     expect(sent, SMALL, call, why)
     expect(headers.get("content-encoding"), None, f"{call}, content-encoding", why)
+    for body in (Random(1).randbytes(2000), b"A" + b"a" * 22):  # the second stays as long
+        headers, sent, call = zipped(answer, body, "gzip")
+        ensure(
+            len(sent) < len(body) or (sent == body and "content-encoding" not in headers),
+            "Gzip makes nothing smaller here, so it does not pay: send the body as it is.",
+            call=f"{call}, which gzip makes no smaller",
+            got=f"{len(sent):,} bytes, content-encoding {headers.get('content-encoding')!r}",
+            expected="the body as it is, and no content-encoding",
+        )
 
 
 @pytest.mark.task("gzip_if_it_pays")
@@ -67,6 +93,16 @@ def test_who_does_not_ask_gets_none(answer):
     """A client that does not name gzip gets the plain answer."""
     for accepts in ("", "deflate, br", "identity"):
         is_plain(answer, accepts, "This client has not said that it reads gzip.")
+    why = "Another coding, with gzip in its name. Cut the header at commas; compare whole names."
+    is_plain(answer, "pack200-gzip, br", why)
+
+
+@pytest.mark.task("gzip_if_it_pays")
+def test_a_short_answer_may_pay(answer):
+    """A short answer is compressed too, if that makes it smaller."""
+    headers, _, call = zipped(answer, b"na " * 20, "gzip")
+    why = "These 60 bytes become fewer. Compress, and compare the two lengths; set no limit."
+    expect(headers.get("content-encoding"), "gzip", f"{call}, content-encoding", why)
 
 
 def is_plain(answer, accepts, why):
@@ -78,7 +114,7 @@ def is_plain(answer, accepts, why):
 @pytest.mark.task("gzip_if_it_pays")
 def test_q_0_means_no(answer):
     """`gzip;q=0` means no."""
-    for accepts in ("gzip;q=0", "deflate, gzip; q=0", "gzip;q=0.0"):
+    for accepts in ("gzip;q=0", "deflate, gzip; q=0", "gzip;q=0.0", "gzip;q=0.000"):
         why = "The word gzip is in the header, and what it says is: anything but that."
         is_plain(answer, accepts, why)
 
@@ -88,7 +124,11 @@ def test_other_ways_to_say_yes(answer):
     """Capitals, a lower preference, and a no to something else still mean yes."""
     for accepts, why in (
         ("GZIP", "The name of a coding may be written in any case."),
+        ("Gzip", "The name of a coding may be written in any case."),
+        ("deflate,gzip", "It may stand anywhere, with or without a space after the comma."),
         ("gzip;q=0.5", "Half a preference is still a yes. Only a q of 0 means no."),
+        ("gzip;q=0.001", "A small preference is still a yes. Only a q of 0 means no."),
+        ("br, gzip;q=0.5", "It would rather have br, which you have not; it can read gzip."),
         ("br;q=0, gzip", "The no is about br, not about gzip."),
     ):
         headers, _, call = zipped(answer, LARGE, accepts)
@@ -131,7 +171,10 @@ async def through(answer, use):
     service = with_demo_users()
     doors = answer.two_doors(service, guard(calls, made))
     ensure(
-        isinstance(doors, tuple) and len(doors) == 2 and all(map(callable, doors)),
+        isinstance(doors, tuple | list)
+        and len(doors) == 2
+        and takes(doors[0], "scope", "receive", "send")
+        and takes(doors[1], "server"),
         "Return a pair: an application, and a function that takes a server.",
         call="two_doors(service, wrap)",
         got=repr(doors),
@@ -146,6 +189,14 @@ async def through(answer, use):
             ]
         await close_connections()
     return results, calls, made
+
+
+def takes(door, *arguments):
+    try:
+        signature(door).bind(*arguments)
+    except (TypeError, ValueError):
+        return False
+    return True
 
 
 async def outcome(call):
@@ -190,7 +241,10 @@ async def test_both_doors_are_guarded(answer):
         calls,
         ["get_user", "get_user"],
         "what the middleware saw of a call over HTTP and one over gRPC",
-        "A door without the middleware is a door without authentication and limit.",
+        "A door without the middleware is a door without authentication and limit."
+        if len(calls) < 2
+        else "Hand `wrap` on as it is: it is called with each operation's name, and its "
+        "middleware stands around that operation once.",
     )
 
 
@@ -234,7 +288,7 @@ def verdicts(answer, expected, why, *, http=(), rpc=()):
 def test_answers_over_http(answer):
     """Over HTTP, not found, conflict, invalid, forbidden and not implemented are answers."""
     why = "The service did its work. Such answers must never open a breaker."
-    verdicts(answer, False, why, http=(400, 401, 403, 404, 409, 422))
+    verdicts(answer, False, why, http=(400, 401, 403, 404, 405, 409, 410, 422))
     why = "It begins with a 5, and yet it is an answer: no such method. The table knows it."
     verdicts(answer, False, why, http=(501,))
 
@@ -243,15 +297,17 @@ def test_answers_over_http(answer):
 def test_answers_over_grpc(answer):
     """Over gRPC the same are answers."""
     names = "INVALID_ARGUMENT", "UNAUTHENTICATED", "PERMISSION_DENIED", "NOT_FOUND"
-    more = "ALREADY_EXISTS", "FAILED_PRECONDITION", "UNIMPLEMENTED"
+    more = "ALREADY_EXISTS", "FAILED_PRECONDITION", "UNIMPLEMENTED", "ABORTED", "OUT_OF_RANGE"
     why = "The service did its work. The same event gets the same verdict as over HTTP."
     verdicts(answer, False, why, rpc=(*names, *more))
 
 
 @pytest.mark.task("is_failure")
 def test_failures_over_http(answer):
-    """Over HTTP, 500, 502, 503 and 504 are failures."""
+    """Over HTTP, 500, 502, 503 and 504 are failures, and so is what is seldom seen."""
     verdicts(answer, True, "The service could not do its work.", http=(500, 502, 503, 504))
+    why = "The table has an answer to every status; a list of your own has not."
+    verdicts(answer, True, why, http=(507, 520))
 
 
 @pytest.mark.task("is_failure")
@@ -271,9 +327,14 @@ def test_refused_for_load_is_a_failure_on_both(answer):
 
 @pytest.mark.task("is_failure")
 def test_nobody_answered(answer):
-    """A connection that is refused, or breaks, is a failure."""
-    for error in (httpx.ConnectError("refused"), httpx.ReadError("broken")):
-        why = "Nobody answered, so nobody did the work."
+    """A connection that is refused, or breaks, and an answer that does not come, are failures."""
+    for error in (
+        httpx.ConnectError("refused"),
+        httpx.ReadError("broken"),
+        httpx.ReadTimeout("too slow"),
+        httpx.RemoteProtocolError("left without an answer"),
+    ):
+        why = "Nobody answered. Every kind of httpx.TransportError is a failure."
         expect(answer.is_failure(error), True, f"is_failure({error!r})", why)
 
 
@@ -322,6 +383,8 @@ async def test_an_event_that_is_cut(answer):
     chunks = [bytes([byte]) for byte in b'data: {"name":"Ada"}\n\n']
     why = "Keep what is left after the last line break until the next chunk comes."
     expect(await read(answer, *chunks), ['{"name":"Ada"}'], "one event, cut into bytes", why)
+    chunks = b"data: a\n", b"", b"\n"
+    expect(await read(answer, *chunks), ["a"], shown(*chunks), "An empty chunk ends nothing.")
 
 
 @pytest.mark.task("events")
@@ -342,6 +405,50 @@ async def test_several_lines_of_data(answer):
     chunk = b"data: a\ndata:  b\n\n"
     why = "Join them with a line break, when the empty line comes. One space after the colon goes."
     expect(await read(answer, chunk), ["a\n b"], shown(chunk), why)
+    chunk = b"data: a\nid: 7\n:\n \ndata: b\n\n"
+    why = "A line that is skipped does not end the event; only an empty line does."
+    expect(await read(answer, chunk), ["a\nb"], shown(chunk), why)
+
+
+@pytest.mark.task("events")
+async def test_data_is_taken_as_it_is(answer):
+    """Of a line of data nothing goes but `data:` and one space, if there is one."""
+    for line, data in (
+        ("data:a", "a"),
+        ("data: a ", "a "),
+        ("data: data: a", "data: a"),
+        ("data: a: b", "a: b"),
+    ):
+        chunk = f"{line}\n\n".encode()
+        why = "Take off the five letters in front, then one space if it is there. Leave the rest."
+        expect(await read(answer, chunk), [data], shown(chunk), why)
+
+
+@pytest.mark.task("events")
+async def test_empty_data_is_data(answer):
+    """A line `data:` with nothing behind it is data, an empty string."""
+    why = "An empty string is false. Ask whether there was a line of data, not what is in it."
+    expect(await read(answer, b"data:\n\n"), [""], shown(b"data:\n\n"), why)
+
+
+@pytest.mark.task("events")
+async def test_two_streams_at_once(answer):
+    """Two streams that are read at the same time do not mix."""
+
+    async def chunks(letter):
+        yield b"data: "
+        await asyncio.sleep(1)
+        yield letter + b"\n\n"
+
+    async def all_of(letter):
+        return [event async for event in answer.events(chunks(letter))]
+
+    expect(
+        await asyncio.gather(all_of(b"a"), all_of(b"b")),
+        [["a"], ["b"]],
+        r"two streams at once, b'data: ', b'a\n\n' and b'data: ', b'b\n\n'",
+        "Keep what is left of a chunk in a variable of the function: each stream has its own.",
+    )
 
 
 @pytest.mark.task("events")
@@ -349,14 +456,18 @@ async def test_everything_else_is_skipped(answer):
     """Comments, other fields and events without data are skipped."""
     chunk = b": still here\n\nevent: user\nid: 7\ndata: a\n\n\n\nretry: 10\n\n"
     expect(await read(answer, chunk), ["a"], shown(chunk), "Only `data:` counts.")
+    chunk = b"database: 1\n data: 2\nDATA: 3\ndata: 4\n\n"
+    why = "Only a line that begins with `data:`, in exactly these letters, is data."
+    expect(await read(answer, chunk), ["4"], shown(chunk), why)
 
 
 @pytest.mark.task("events")
 async def test_what_is_not_complete_never_happened(answer):
     """An event without its empty line is dropped."""
-    chunks = b"data: a\n\n", b"data: half of"
     why = "The line broke in the middle of an event. Half an event is worse than none."
-    expect(await read(answer, *chunks), ["a"], shown(*chunks), why)
+    for half in (b"data: half of", b"data: half of\n"):
+        chunks = b"data: a\n\n", half
+        expect(await read(answer, *chunks), ["a"], shown(*chunks), why)
 
 
 @pytest.mark.task("events")
@@ -365,6 +476,9 @@ async def test_only_a_line_feed_ends_a_line(answer):
     chunk = "data: a\u2028b\n\n".encode()
     why = "`str.splitlines` splits at letters such as U+2028 as well. Split at `\\n`."
     expect(await read(answer, chunk), ["a\u2028b"], shown(chunk), why)
+    chunk = b"data: a\rb\n\n"
+    why = "`splitlines` splits at `\\r` as well. Split at `\\n`."
+    expect(await read(answer, chunk), ["a\rb"], shown(chunk), why)
 
 
 @pytest.mark.task("events")
@@ -456,7 +570,8 @@ def given(answer):
 async def test_a_read_gets_over_two_failures(answer):
     """GetUser is answered at the third attempt."""
     said = await attempts(answer, named_first, failures=2)
-    expect(said, "asked 3 times, Ada", "get_user(1), UNAVAILABLE twice")
+    why = "Does `name` say service and method in full, and is `retryPolicy` beside it?"
+    expect(said, "asked 3 times, Ada", "get_user(1), UNAVAILABLE twice", why)
 
 
 async def named_first(users):
@@ -501,7 +616,31 @@ async def test_writes_are_tried_once(answer):
 async def test_only_unavailable_is_repeated(answer):
     """Any other error of GetUser is passed on at once."""
     why = "UNAVAILABLE is the one status that says: somebody else, or a little later."
-    for error in (NotFound, Conflict, Internal):
+    for error in (NotFound, Conflict, Internal, RateLimited, DeadlineExceeded):
         said = await attempts(answer, named_first, 9, error)
         name = error.__name__
         expect(said, f"asked once, {name}: no", f"get_user(1), always {name}", why)
+    for policy in policies(answer):
+        codes = policy.get("retryableStatusCodes")
+        expect(codes, ["UNAVAILABLE"], "retryableStatusCodes of a policy", why)
+
+
+def policies(answer):
+    config = json.loads(dict(given(answer))["grpc.service_config"])
+    return [each["retryPolicy"] for each in config["methodConfig"] if "retryPolicy" in each]
+
+
+@pytest.mark.task("retry_reads")
+def test_waits_between_attempts(answer):
+    """It waits 0.01 s, then twice as long each time, and never more than 0.05 s."""
+    for policy in policies(answer):
+        first, most = [
+            float(str(policy.get(key, "nan")).rstrip("s"))
+            for key in ("initialBackoff", "maxBackoff")
+        ]
+        expect(
+            (first, most, policy.get("backoffMultiplier")),
+            (0.01, 0.05, 2),
+            "initialBackoff, maxBackoff and backoffMultiplier, in seconds",
+            "Who comes back at once meets the same outage; who waits too long is not waited for.",
+        )
