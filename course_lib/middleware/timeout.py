@@ -15,7 +15,6 @@ from course_lib import context
 from course_lib.endpoint import Endpoint, Middleware
 from course_lib.errors import DeadlineExceeded
 
-
 Until = Callable[[asyncio.AbstractEventLoop], tuple[float | None, str]]
 """The instant a call that begins now must end, if any, and what to say when it has not."""
 
