@@ -85,6 +85,13 @@ def test_a_box_of_two_lines_is_one_name_in_words():
     assert "token check -> users" in str(plots.flow(["token\ncheck", "users"], title="The way"))
 
 
+def test_what_is_counted_has_whole_numbers_on_its_axis():
+    counted = plots.bars({"a": 10, "b": 20}, title="Ten, twenty", unit="traces")
+    measured = plots.bars({"a": 10.0, "b": 20.0}, title="Ten, twenty", unit="traces")
+    assert counted.png != measured.png  # whose ticks are 2.5 apart
+    assert counted.text == measured.text
+
+
 @pytest.mark.parametrize("horizontal", [True, False])
 def test_a_guess_far_beyond_leaves_the_bars_their_length(horizontal: bool):
     far, near = (

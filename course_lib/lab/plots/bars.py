@@ -43,7 +43,8 @@ def bars(
     canvas = Canvas(title, *(size if horizontal else (7.2, 3.6)))
     axes = canvas.axes
     _draw(axes, series, names, horizontal)
-    top = max([0, *(value for group in series.values() for value in group.values())])
+    every = [value for group in series.values() for value in group.values()]
+    top = max([0, *every])
     guesses = guess.values() if isinstance(guess, Mapping) else [as_number(guess) or 0]
     near = [each for each in guesses if not top or each <= _FAR * top]
     limit = max(top, 0, *near) * 1.12 or 1
@@ -56,6 +57,8 @@ def bars(
         axes.set_xticks(*ticks)
         axes.set(ylim=(0, limit), ylabel=unit)
         axes.grid(False, axis="x")
+    if all(isinstance(length, int) for length in every):
+        axes.locator_params(axis="x" if horizontal else "y", integer=True)  # no half things
     axis = "horizontal" if horizontal else "vertical"
     said = [f"Bars; {axis} axis: {unit}."]
     lengths = [0 if nested else cast("Bars", values)[name] for name in names]
