@@ -32,6 +32,15 @@ async def nobody(request):
     raise NotFound("no user 7")
 
 
+async def too_slow(request):
+    await asyncio.sleep(2)
+    raise TimeoutError
+
+
+async def quick(request):
+    return request
+
+
 # stopwatch
 
 
@@ -42,7 +51,17 @@ async def test_times_what_succeeds(answer):
     response = await answer.stopwatch(lambda *each: seen.append(each))(hello)("Ada")
     why = "Return what the inner endpoint returned."
     expect(response, "hello Ada", "await endpoint('Ada')", why)
-    expect(seen, [("ok", 2.0)], "what was recorded of a call of 2 s", "Once, as ('ok', seconds).")
+    why = "Once, as ('ok', seconds), by the clock of the running loop."
+    expect(seen, [("ok", 2.0)], "what was recorded of a call of 2 s", why)
+
+
+@pytest.mark.task("stopwatch")
+async def test_nothing_at_once_is_a_call_too(answer):
+    """A call that returns an empty text at once is recorded, and its response comes back."""
+    seen = []
+    response = await answer.stopwatch(lambda *each: seen.append(each))(quick)("")
+    why = "An empty response and no time at all are false, but it is a call that ended well."
+    expect((response, seen), ("", [("ok", 0.0)]), "the response '' after 0 s, what was seen", why)
 
 
 @pytest.mark.task("stopwatch")
@@ -55,15 +74,59 @@ async def test_times_what_fails(answer):
         seen,
         [("NotFound", 2.0)],
         "what was recorded of a call that raised NotFound after 2 s",
-        "A call that fails has taken its time too. Record it wherever the call ends.",
+        "A call that fails has taken its time too. Record it once, wherever the call ends.",
+    )
+    seen = []
+    with contextlib.suppress(TimeoutError):
+        await answer.stopwatch(lambda *each: seen.append(each))(too_slow)(7)
+    expect(
+        seen,
+        [("TimeoutError", 2.0)],
+        "what was recorded of a call that raised TimeoutError after 2 s",
+        "Every error counts under its own name, not only those of the course.",
     )
 
 
 @pytest.mark.task("stopwatch")
 async def test_lets_errors_through(answer):
     """The caller gets the error itself."""
-    with raises(NotFound, call="await endpoint(7)", names="no user 7", why="Raise it again."):
-        await answer.stopwatch(lambda *each: None)(nobody)(7)
+    call, error = "await endpoint(7)", NotFound("no user 7")
+
+    async def inner(request):
+        raise error
+
+    with raises(NotFound, call=call, names="no user 7", why="Raise it again.") as raised:
+        await answer.stopwatch(lambda *each: None)(inner)(7)
+    ensure(
+        raised.error is error,
+        "A new error has lost what the first one carried. `raise` alone passes on the very same.",
+        call=call,
+        got="another NotFound",
+        expected="the NotFound that the inner endpoint raised",
+    )
+
+
+@pytest.mark.task("stopwatch")
+async def test_calls_at_the_same_time_are_apart(answer):
+    """Two calls that overlap are each recorded with their own outcome and seconds."""
+    seen, number = [], itertools.count(1)
+
+    async def first_fails(request):
+        this = next(number)
+        await asyncio.sleep(2)
+        if this == 1:
+            raise NotFound("no user 7")
+
+    endpoint = answer.stopwatch(lambda *each: seen.append(each))(first_fails)
+    first = asyncio.create_task(endpoint(7))
+    await asyncio.sleep(1)
+    await asyncio.gather(first, endpoint(7), return_exceptions=True)
+    expect(
+        seen,
+        [("NotFound", 2.0), ("ok", 2.0)],
+        "what was recorded of two calls of 2 s, the second a second later; the first fails",
+        "The start and the outcome belong to one call: keep them in variables of the endpoint.",
+    )
 
 
 @pytest.mark.task("stopwatch")
@@ -85,10 +148,22 @@ async def test_times_what_is_cancelled(answer):
 @pytest.mark.task("stopwatch")
 async def test_lets_cancellation_through(answer):
     """A call that is cancelled stays cancelled."""
-    task = asyncio.create_task(answer.stopwatch(lambda *each: None)(hello)("Ada"))
+    state = "at work"
+
+    async def inner(request):
+        nonlocal state
+        try:
+            return await hello(request)
+        except asyncio.CancelledError:
+            state = "cancelled"
+            raise
+
+    task = asyncio.create_task(answer.stopwatch(lambda *each: None)(inner)("Ada"))
     await asyncio.sleep(1)
     task.cancel()
     await asyncio.wait([task])
+    why = "The inner endpoint must hear of it. Await it as it is, with no shield around it."
+    expect(state, "cancelled", "the inner endpoint after task.cancel()", why)
     ensure(
         task.cancelled(),
         "Whoever cancels a call must be able to rely on it. Raise CancelledError again.",
@@ -216,16 +291,12 @@ def as_caller(endpoint, name):
     async def call():
         context.caller.set(name)
         try:
-            await endpoint("Ada")
+            response = await endpoint("Ada")
         except RateLimited:
             return "refused"
-        return "ok"
+        return "ok" if response == "Ada" else f"the response {response!r} in place of 'Ada'"
 
     return call
-
-
-async def quick(request):
-    return request
 
 
 async def burst_of(call, number):
@@ -237,6 +308,39 @@ async def test_lets_the_burst_through_and_no_more(answer):
     """A caller with a burst of 2 gets two calls through, and the third is refused."""
     call = as_caller(answer.limit_each_caller(1, 2)(quick), "ada")
     expect(await burst_of(call, 3), ["ok", "ok", "refused"], "three calls at once, burst 2")
+
+
+@pytest.mark.task("limit_each_caller")
+async def test_a_refused_call_is_not_made(answer):
+    """A call that is refused does not reach the endpoint."""
+    reached = []
+
+    async def inner(request):
+        reached.append(request)
+        return request
+
+    await burst_of(as_caller(answer.limit_each_caller(1, 2)(inner), "grace"), 3)
+    expect(
+        len(reached),
+        2,
+        "calls that reached the endpoint, of three at once, burst 2",
+        "Take the token before you call the inner endpoint, or the limit protects nobody.",
+    )
+
+
+@pytest.mark.task("limit_each_caller")
+async def test_each_middleware_has_its_own_buckets(answer):
+    """Two middlewares with the same numbers do not share their buckets."""
+    said = [
+        await as_caller(answer.limit_each_caller(1, 1)(quick), "hedy")(),
+        await as_caller(answer.limit_each_caller(1, 1)(quick), "hedy")(),
+    ]
+    expect(
+        said,
+        ["ok", "ok"],
+        "a call of hedy through each of two middlewares, burst 1",
+        "Make the buckets inside `limit_each_caller`, anew for each call of it.",
+    )
 
 
 @pytest.mark.task("limit_each_caller")
@@ -254,12 +358,13 @@ async def test_says_when_to_come_back(answer):
     endpoint = answer.limit_each_caller(0.5, 1)(quick)
     context.caller.set("ada")
     await endpoint("Ada")
-    with raises(RateLimited, call="the second call at once, 0.5 a second") as refused:
+    await asyncio.sleep(0.5)
+    with raises(RateLimited, call="the second call half a second later, 0.5 a second") as refused:
         await endpoint("Ada")
     expect(
         refused.error.retry_after_seconds,
-        2.0,
-        "error.retry_after_seconds",
+        1.5,
+        "error.retry_after_seconds of a call half a second after the first, 0.5 a second",
         "Pass on what `bucket.take()` returned: RateLimited(message, retry_after_seconds=...).",
         within=0.001,
     )
@@ -301,32 +406,56 @@ async def test_nobody_is_a_caller_too(answer):
 
 
 @pytest.mark.task("limit_each_caller")
+async def test_nobody_shares_with_nobody(answer):
+    """Callers who are named "None", "anonymous" or "" have buckets of their own."""
+    endpoint = answer.limit_each_caller(1, 1)(quick)
+    await as_caller(endpoint, None)()
+    for name in ("None", "anonymous", ""):
+        expect(
+            await as_caller(endpoint, name)(),
+            "ok",
+            f"the first call of a caller named {name!r}, after one of None, burst 1",
+            "`None` is no name. Take what `context.caller.get()` returns as the key, as it is.",
+        )
+
+
+@pytest.mark.task("limit_each_caller")
 async def test_memory_is_bounded(answer):
     """With room for two callers, the one who has been quiet longest is forgotten."""
+    for caller in ("ada", None):
+        expect(
+            await last_of(answer, caller, "grace", "linus", caller),
+            "ok",
+            f"{caller} calls again, after grace and linus, with most_callers=2",
+            f"There was room for two, so the bucket of {caller} must be gone, and a new one is "
+            "full. Names come from outside: what you keep for each of them needs a bound.",
+        )
+
+
+async def last_of(answer, *callers):
+    """What the last of these calls, a second apart, was told: room for two, one call each."""
     endpoint = answer.limit_each_caller(0.001, 1, most_callers=2)(quick)
-    for name in ("ada", "grace", "linus"):
-        await as_caller(endpoint, name)()
-    expect(
-        await as_caller(endpoint, "ada")(),
-        "ok",
-        "ada calls again, after grace and linus, with most_callers=2",
-        "There was room for two, so the bucket of ada must be gone, and a new one is full. "
-        "Names come from outside: what you keep for each of them needs a bound.",
-    )
+    for name in callers:
+        await asyncio.sleep(1)
+        said = await as_caller(endpoint, name)()
+    return said
 
 
 @pytest.mark.task("limit_each_caller")
 async def test_who_calls_often_is_not_forgotten(answer):
     """Who called just now is not the one who is forgotten."""
-    endpoint = answer.limit_each_caller(0.001, 1, most_callers=2)(quick)
-    for name in ("ada", "grace", "ada", "linus"):
-        await as_caller(endpoint, name)()
     expect(
-        await as_caller(endpoint, "ada")(),
+        await last_of(answer, "ada", "grace", "ada", "linus", "ada"),
         "refused",
         "ada calls again, after ada, grace, ada, linus, with most_callers=2",
         "Forget who has not *called* for the longest time, not who came first; otherwise a flood "
         "of new names empties the bucket of a caller you wanted to limit.",
+    )
+    expect(
+        await last_of(answer, "grace", "grace", "grace", "ada", "linus", "ada"),
+        "refused",
+        "ada calls again, after grace (three times), ada, linus, with most_callers=2",
+        "Forget who has not called for the longest time, not who has called least.",
     )
 
 
@@ -337,9 +466,17 @@ def token(key=KEY, algorithm="HS256", **claims):
     return jwt.encode({"sub": "ada", "exp": time.time() + 600, **claims}, key, algorithm)
 
 
-def refused(answer, bad, what, why):
-    with raises(Unauthenticated, call=f"caller_of({what}, key)", why=why):
-        answer.caller_of(bad, KEY)
+def refused(answer, bad, what, why, key=KEY):
+    call = f"caller_of({what}, key)"
+    with raises(Unauthenticated, call=call, why=why):
+        returned = answer.caller_of(bad, key)
+        ensure(
+            isinstance(returned, str),
+            "What is returned is taken for a caller. Raise Unauthenticated.",
+            call=call,
+            got=f"{returned!r} returned",
+            expected="Unauthenticated raised",
+        )
 
 
 @pytest.mark.task("caller_of")
@@ -352,6 +489,10 @@ def test_names_the_caller(answer):
 def test_refuses_another_key(answer):
     """A token signed with another key is refused."""
     refused(answer, token(KEY[::-1]), "a token signed with another key", "Check the signature.")
+    good, what = token(), "a token that was good with the key before this"
+    answer.caller_of(good, KEY)
+    why = "Check the signature each time: what is remembered by the token alone outlives the key."
+    refused(answer, good, what, why, key=KEY[::-1])
 
 
 @pytest.mark.task("caller_of")
@@ -365,12 +506,8 @@ def test_refuses_what_is_not_signed(answer):
 def test_refuses_another_algorithm(answer):
     """A token signed with HS512 is refused, even with the right key."""
     bad = token(KEY * 2, "HS512")
-    with raises(
-        Unauthenticated,
-        call="caller_of(a token signed with HS512, key)",
-        why="The server decides on the algorithm: give PyJWT the list ['HS256'].",
-    ):
-        answer.caller_of(bad, KEY * 2)
+    why = "The server decides on the algorithm: give PyJWT the list ['HS256']."
+    refused(answer, bad, "a token signed with HS512", why, key=KEY * 2)
 
 
 @pytest.mark.task("caller_of")
@@ -378,6 +515,15 @@ def test_refuses_what_has_expired(answer):
     """A token that has expired is refused."""
     bad = token(exp=time.time() - 60)
     refused(answer, bad, "a token that expired a minute ago", "Let PyJWT look at `exp`.")
+    why = "What has expired has expired: allow no seconds more."
+    refused(answer, token(exp=time.time() - 3), "a token that expired three seconds ago", why)
+
+
+@pytest.mark.task("caller_of")
+def test_refuses_what_pyjwt_refuses(answer):
+    """A token that is not valid yet is refused in the same way."""
+    bad, why = token(nbf=time.time() + 60), "Catch jwt.InvalidTokenError, whichever kind it is."
+    refused(answer, bad, "a token that is valid from the next minute on", why)
 
 
 @pytest.mark.task("caller_of")
@@ -412,6 +558,10 @@ def test_refuses_what_is_no_token(answer):
 
 async def ask(answer, app, headers=(), scope_type="http"):
     """Send one request through the learner's middleware; the messages that came out."""
+    return await through(answer.RequestIds(app), headers, scope_type)
+
+
+async def through(middleware, headers=(), scope_type="http"):
     sent = []
 
     async def send(message):
@@ -421,9 +571,9 @@ async def ask(answer, app, headers=(), scope_type="http"):
         return {"type": "http.request"}
 
     scope = {"type": scope_type}
-    if scope_type == "http":
+    if scope_type != "lifespan":
         scope |= {"path": "/", "headers": list(headers)}
-    await answer.RequestIds(app)(scope, receive, send)
+    await middleware(scope, receive, send)
     return sent
 
 
@@ -432,11 +582,15 @@ def app_with(status=200, seen=None, request_id=None):
         await asyncio.sleep(1)
         if seen is not None:
             seen.append(request_id.get())
-        start = {"type": "http.response.start", "status": status, "headers": [(b"a", b"b")]}
-        await send(start)
+        await send({"type": "http.response.start", "status": status, "headers": list(COOKIES)})
         await send({"type": "http.response.body", "body": b"hello"})
+        if seen is not None:
+            seen.append(request_id.get())
 
     return app
+
+
+COOKIES = [(b"set-cookie", b"a=1"), (b"set-cookie", b"b=2")]
 
 
 def ids_of(sent):
@@ -447,16 +601,21 @@ def ids_of(sent):
 @pytest.mark.task("request_ids")
 async def test_keeps_the_id_it_was_given(answer):
     """The id that came with the request is on the answer, once."""
-    sent = await ask(answer, app_with(), [(b"x-request-id", b"abc")])
-    call = "the x-request-id of the answer to a request with id abc"
-    why = "Look in scope['headers'] for b'x-request-id': names and values are bytes."
+    given = [(b"x-parent-request-id", b"no"), (b"x-request-id", b"abc")]
+    sent = await ask(answer, app_with(), given)
+    call = "the x-request-id of the answer to a request with x-parent-request-id no, id abc"
+    why = (
+        "Look in scope['headers'] for b'x-request-id', names and values are bytes, and put it "
+        "into the message of type http.response.start alone."
+    )
     expect(ids_of(sent), [b"abc"], call, why)
 
 
 @pytest.mark.task("request_ids")
 async def test_makes_an_id_where_there_is_none(answer):
     """Without an id, each request gets a new one."""
-    first, second = [ids_of(await ask(answer, app_with())) for _ in range(2)]
+    middleware = answer.RequestIds(app_with())
+    first, second = [ids_of(await through(middleware)) for _ in range(2)]
     ensure(
         len(first) == len(second) == 1 and first != second and bool(first[0]),
         "Make a new id for each request, for example with uuid4().hex.",
@@ -484,7 +643,43 @@ async def test_the_application_knows_the_id(answer):
     seen = []
     app = app_with(seen=seen, request_id=answer.request_id)
     await ask(answer, app, [(b"x-request-id", b"abc")])
-    expect(seen, ["abc"], "request_id.get() inside the application", "Set it before you call on.")
+    why = "Set it before you call on, as text, and leave it there until the application has ended."
+    expect(seen, ["abc"] * 2, "request_id.get() in the application, at its begin and end", why)
+    seen.clear()
+    sent = await ask(answer, app)
+    expect(
+        [str(each).encode() for each in seen],
+        ids_of(sent) * 2,
+        "request_id.get() in the application, for a request that brought no id",
+        "Make the new id once, before you call on: the log and the answer need the same.",
+    )
+
+
+@pytest.mark.task("request_ids")
+async def test_two_requests_at_once(answer):
+    """Two requests at the same time keep their ids."""
+    middleware = answer.RequestIds(app_with())
+    sent = await asyncio.gather(
+        *(through(middleware, [(b"x-request-id", each)]) for each in (b"one", b"two"))
+    )
+    expect(
+        [ids_of(each) for each in sent],
+        [[b"one"], [b"two"]],
+        "the x-request-id of two requests that are answered at the same time",
+        "All requests share `self`. Keep what belongs to one of them in a variable of `__call__`.",
+    )
+
+
+@pytest.mark.task("request_ids")
+async def test_errors_of_the_application_go_on(answer):
+    """An error that the application raises goes on to the server."""
+
+    async def app(scope, receive, send):
+        raise ValueError("a bug")
+
+    why = "The server answers it and logs it. Catch nothing."
+    with raises(ValueError, call="an application that raises ValueError", why=why):
+        await ask(answer, app)
 
 
 @pytest.mark.task("request_ids")
@@ -493,12 +688,15 @@ async def test_the_other_headers_stay(answer):
     sent = await ask(answer, app_with())
     headers = [tuple(pair) for pair in sent[0].get("headers", [])] if sent else []
     ensure(
-        (b"a", b"b") in headers,
-        "Add to the list of headers; do not put a new one in its place.",
-        call="an application that sets the header `a: b`",
+        set(COOKIES) <= set(headers),
+        "Add to the list of headers, which may have two of a name; make no other in its place.",
+        call="an application that sets two cookies",
         got=repr(headers),
-        expected="`a: b` among the headers",
+        expected="both among the headers",
     )
+    kinds = [message["type"] for message in sent]
+    wanted = ["http.response.start", "http.response.body"]
+    expect(kinds, wanted, "the messages that were sent", "Pass on every message.")
 
 
 @pytest.mark.task("request_ids")
@@ -522,15 +720,20 @@ async def test_a_list_used_twice_stays_clean(answer):
 
 @pytest.mark.task("request_ids")
 async def test_what_is_not_http_passes_untouched(answer):
-    """A scope of type lifespan passes untouched."""
-    seen = []
+    """A scope of type lifespan or websocket passes untouched."""
+    for kind, message in (
+        ("lifespan", "lifespan.startup.complete"),
+        ("websocket", "websocket.accept"),
+    ):
+        seen = []
 
-    async def app(scope, receive, send):
-        seen.append((scope["type"], answer.request_id.get()))
-        await send({"type": "lifespan.startup.complete"})
+        async def app(scope, receive, send, seen=seen, message=message):
+            seen.append((scope["type"], answer.request_id.get()))
+            await send({"type": message})
 
-    call, why = "a scope of type lifespan", "Only `http` is a request; pass on the rest as it is."
-    with no_error(KeyError, TypeError, call=call, why=why):
-        sent = await ask(answer, app, scope_type="lifespan")
-    expect(sent, [{"type": "lifespan.startup.complete"}], call, why)
-    expect(seen, [("lifespan", None)], call, why)
+        call = f"a scope of type {kind}"
+        why = "Only `http` is a request; pass on the rest as it is."
+        with no_error(KeyError, TypeError, call=call, why=why):
+            sent = await ask(answer, app, scope_type=kind)
+        expect(sent, [{"type": message}], call, why)
+        expect(seen, [(kind, None)], f"{call}: the type, and request_id.get()", why)
