@@ -1,6 +1,7 @@
 """Graders of the exercises to lesson 2.5, one request end to end."""
 
 import asyncio
+import contextlib
 from collections import namedtuple
 
 import pytest
@@ -17,13 +18,21 @@ Span = namedtuple("Span", "name start end parent", defaults=(None,))
 
 
 def owned(answer, *spans):
-    found = answer.own_times(list(spans))
+    given = list(spans)
+    found = answer.own_times(given)
     ensure(
         isinstance(found, dict) and set(found) == {span.name for span in spans},
         "Return a dictionary with each span's name and its own time.",
         call="own_times(spans)",
         got=repr(found),
         expected="a time for each of " + ", ".join(span.name for span in spans),
+    )
+    ensure(
+        given == list(spans),
+        "The list belongs to the caller, who may have put it in this order. Use `sorted`.",
+        call="own_times(spans)",
+        got="a list that has changed: " + ", ".join(span.name for span in given),
+        expected=", ".join(span.name for span in spans),
     )
     return {name: round(seconds, 6) for name, seconds in found.items()}
 
@@ -40,6 +49,15 @@ def test_a_span_alone_keeps_all_its_time(answer):
 
 
 @pytest.mark.task("own_times")
+def test_a_parent_may_be_elsewhere(answer):
+    """A span whose parent is not in the list keeps all its time to itself."""
+    call = 'own_times([Span("users", 0.2, 0.5, "browser")])'
+    why = "The parent ran on another machine, and nobody asks for its time."
+    with no_error(KeyError, StopIteration, call=call, expected="{'users': 0.3}", why=why):
+        expect(owned(answer, Span("users", 0.2, 0.5, "browser")), {"users": 0.3}, call, why)
+
+
+@pytest.mark.task("own_times")
 def test_grandchildren_are_not_taken_off(answer):
     """What a child hands on to a grandchild is taken off the child alone."""
     expect(
@@ -52,6 +70,17 @@ def test_grandchildren_are_not_taken_off(answer):
         {"gateway": 0.3, "orders": 0.4, "database": 0.3},
         "gateway 0 to 1 > orders 0.1 to 0.8 > database 0.3 to 0.6",
         "The database is within orders already. Take off the spans whose parent is this one.",
+    )
+    expect(
+        owned(
+            answer,
+            Span("gateway", 0.0, 1.0),
+            Span("orders", 0.1, 0.5, "gateway"),
+            Span("mail", 0.4, 0.8, "orders"),
+        )["gateway"],
+        0.6,
+        "gateway 0 to 1 > orders 0.1 to 0.5 > mail 0.4 to 0.8",
+        "The gateway waits for orders alone. What mail does afterwards is no affair of its own.",
     )
 
 
@@ -71,17 +100,30 @@ def test_children_side_by_side_count_once(answer):
         "Nobody works from 0 to 0.1 and from 0.9 to 1 but the gateway. Go through the children by "
         "their start, and remember how far the time is covered already.",
     )
+    expect(
+        owned(
+            answer,
+            Span("gateway", 0.0, 1.0),
+            Span("users", 0.0, 0.6, "gateway"),
+            Span("orders", 0.6, 1.0, "gateway"),
+        )["gateway"],
+        0.0,
+        "gateway 0 to 1, with users 0 to 0.6 and orders 0.6 to 1",
+        "Its children cover all of it, so nothing is left, and 0.0 is a time too.",
+    )
 
 
 @pytest.mark.task("own_times")
 def test_a_child_may_outlast_its_parent(answer):
-    """What a child does after its parent has ended is not taken off."""
-    expect(
-        owned(answer, Span("orders", 0.0, 1.0), Span("mail", 0.8, 3.0, "orders"))["orders"],
-        0.8,
-        "orders 0 to 1, with mail 0.8 to 3",
-        "Only the part of a child that lies within its parent counts.",
-    )
+    """What a child does after its parent has ended, or before it began, is not taken off."""
+    why = "Only the part of a child that lies within its parent is taken off it."
+    for start, end, own in ((0.8, 3.0, 0.8), (1.5, 3.0, 1.0), (-0.5, 0.3, 0.7)):
+        expect(
+            owned(answer, Span("orders", 0.0, 1.0), Span("mail", start, end, "orders")),
+            {"orders": own, "mail": round(end - start, 6)},
+            f"orders 0 to 1, with mail {start:g} to {end:g}",
+            why,
+        )
 
 
 @pytest.mark.task("own_times")
@@ -91,11 +133,11 @@ def test_the_order_does_not_matter(answer):
         owned(
             answer,
             Span("late", 0.6, 0.8, "gateway"),
-            Span("early", 0.1, 0.3, "gateway"),
+            Span("early", 0.0, 0.2, "gateway"),
             Span("gateway", 0.0, 1.0),
         )["gateway"],
         0.6,
-        "late 0.6 to 0.8, early 0.1 to 0.3, and last their parent, gateway 0 to 1",
+        "late 0.6 to 0.8, early 0 to 0.2, and last their parent, gateway 0 to 1",
         "Spans arrive as they end, so a parent comes after its children. Sort the children.",
     )
 
@@ -105,13 +147,14 @@ def test_the_order_does_not_matter(answer):
 
 def seconds_sent(headers, call):
     try:
-        return round(float(headers["x-timeout-seconds"]), 6)
+        text = headers["x-timeout-seconds"]
+        return float(text if isinstance(text, str) else "no text")
     except (KeyError, TypeError, ValueError):
         raise CheckFailed(
             "The header is what is left, in seconds, as text.",
             call=call,
             got=repr(headers),
-            expected="a header x-timeout-seconds with a number",
+            expected="a header x-timeout-seconds with a number as text",
         ) from None
 
 
@@ -123,10 +166,13 @@ async def with_a_deadline(seconds, passed):
 @pytest.mark.task("onward_headers")
 async def test_sends_what_is_left(answer):
     """The time that has passed is taken off."""
-    await with_a_deadline(1.0, passed=0.3)
-    call = "onward_headers(), 0.3 s into a deadline of 1 s"
-    why = "Not what came in, and not the instant itself: another machine has another clock."
-    expect(seconds_sent(answer.onward_headers(), call), 0.7, call, why)
+    await with_a_deadline(1.0, passed=0.306)
+    call = "onward_headers(), 0.306 s into a deadline of 1 s"
+    why = (
+        "What is left, to the millisecond. Not what came in, and not the instant itself: another "
+        "machine has another clock."
+    )
+    expect(seconds_sent(answer.onward_headers(), call), 0.694, call, why, within=0.001)
 
 
 @pytest.mark.task("onward_headers")
@@ -135,14 +181,14 @@ async def test_keeps_what_it_needs(answer):
     await with_a_deadline(1.0, passed=0.3)
     call = "onward_headers(0.2), 0.3 s into a deadline of 1 s"
     why = "Whoever gives away all the time has none to do something with the answer."
-    expect(seconds_sent(answer.onward_headers(0.2), call), 0.5, call, why)
+    expect(seconds_sent(answer.onward_headers(0.2), call), 0.5, call, why, within=0.001)
 
 
 @pytest.mark.task("onward_headers")
 async def test_without_a_deadline_there_is_no_timeout(answer):
     """Without a deadline there is no timeout header."""
     sent = answer.onward_headers(0.2)
-    why = "Nobody has set a deadline, so there is nothing to send."
+    why = "Nobody has set a deadline, and there is no trace, so there is nothing to send."
     expect(sent, {}, "onward_headers(0.2), without deadline and trace", why)
 
 
@@ -156,6 +202,10 @@ async def test_does_not_call_when_it_is_too_late(answer):
     await with_a_deadline(1.0, passed=0.5)
     with raises(DeadlineExceeded, call="onward_headers(0.5), with exactly 0.5 s left", why=why):
         answer.onward_headers(0.5)
+    await with_a_deadline(1.0, passed=1.5)
+    why = "`context.remaining_seconds()` raises it; let it go on. There was a deadline: it is over."
+    with raises(DeadlineExceeded, call="onward_headers(), 0.5 s after the deadline", why=why):
+        answer.onward_headers()
 
 
 @pytest.mark.task("onward_headers")
@@ -163,28 +213,61 @@ async def test_the_trace_goes_on_in_a_new_span(answer):
     """The trace is the same, the span is a new one."""
     here = context.TraceContext("0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331")
     context.trace.set(here)
-    sent = answer.onward_headers()
-    there = trace_context.parse([str(sent.get("traceparent", ""))])
+    spans = {here.span_id}
+    for call in ("the first call", "the second call"):
+        sent = answer.onward_headers()
+        there = trace_context.parse([str(sent.get("traceparent", ""))])
+        ensure(
+            there is not None and there.trace_id == here.trace_id and there.span_id not in spans,
+            "Each call is a step of its own in the same trace: `child()` makes it.",
+            call=f"onward_headers() in {here.traceparent}, {call}",
+            got=repr(sent.get("traceparent")),
+            expected="a traceparent with the same trace id and a span id of its own",
+        )
+        spans.add(there.span_id)
+    context.trace.set(here._replace(sampled=False))
+    sent = answer.onward_headers().get("traceparent")
     ensure(
-        there is not None and there.trace_id == here.trace_id and there.span_id != here.span_id,
-        "The call is a step of its own in the same trace: `child()` makes it.",
-        call=f"onward_headers() in {here.traceparent}",
-        got=repr(sent.get("traceparent")),
-        expected="a traceparent with the same trace id and another span id",
+        str(sent).endswith("-00"),
+        "Whether a trace is recorded was decided where it began. `child()` keeps it.",
+        call="onward_headers() in a trace that is not recorded, which ends in -00",
+        got=repr(sent),
+        expected="a traceparent that ends in -00",
+    )
+
+
+@pytest.mark.task("onward_headers")
+async def test_this_call_stays_as_it_is(answer):
+    """Trace and deadline of the call in which this happens stay as they were."""
+    await with_a_deadline(1.0, passed=0.3)
+    context.trace.set(context.TraceContext("0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"))
+    before = context.trace.get(), context.deadline.get()
+    answer.onward_headers(0.2)
+    ensure(
+        (context.trace.get(), context.deadline.get()) == before,
+        "The headers are for the other service. Whoever sets the context changes this call, and "
+        "the next call that leaves it.",
+        call="context.trace and context.deadline after onward_headers(0.2)",
+        got="others than before",
+        expected="the same as before",
     )
 
 
 @pytest.mark.task("onward_headers")
 async def test_credentials_stay_here(answer):
-    """The caller's credentials are not sent on."""
+    """The caller's credentials are not sent on, nor is anything else."""
     context.authorization.set("Basic YWRhOmVuZ2luZQ==")
+    context.caller.set("ada")
+    sent = answer.onward_headers()
     ensure(
-        "Basic" not in repr(answer.onward_headers()),
+        "Basic" not in repr(sent),
         "They were meant for this service. The next one is told who calls by other means.",
         call="onward_headers() in a call that came with a password",
         got="the caller's password among the headers",
         expected="no credentials",
     )
+    why = "The two headers and nothing else: a stranger believes, or keeps, whatever you send."
+    expect(sent, {}, "onward_headers() in a call of ada, without deadline and trace", why)
 
 
 # availability
@@ -208,7 +291,19 @@ GOOD = [over_http("200"), over_http("201"), over_grpc("OK"), in_memory("ok")]
 @pytest.mark.task("availability")
 def test_all_well_is_a_hundred(answer):
     """Four calls that went well over the three transports make 100 percent."""
-    expect(answer.availability(GOOD), 100, "200, 201, OK and ok", within=1e-6)
+    why = "A number of percent, from 0 to 100."
+    expect(answer.availability(GOOD), 100, "200, 201, OK and ok", why, within=1e-6)
+    why = "Whoever waited was answered, whatever the code. Do not make a list of the good ones."
+    expect(answer.availability([over_http("204")]), 100, "one 204, no error", why, within=1e-6)
+
+
+@pytest.mark.task("availability")
+def test_each_list_is_counted_anew(answer):
+    """What was counted for one list does not count for the next."""
+    answer.availability([over_http("503", errors.Overloaded("full"))])
+    why = "Begin at nought in each call; do not keep a count outside the function."
+    call = "four good calls, after another list with one 503"
+    expect(answer.availability(GOOD), 100, call, why, within=1e-6)
 
 
 @pytest.mark.task("availability")
@@ -227,6 +322,18 @@ def test_failures_count_against_us(answer):
             "This error is no Answer: the caller did not get what the service is there for.",
             within=1e-6,
         )
+    failed = over_http("503", errors.Overloaded("full"))
+    why = "Do not round: 99.86 and 99.94 are both 99.9 then, and one has twice the failures."
+    two_of_three = answer.availability([*GOOD[:2], failed])
+    expect(two_of_three, 200 / 3, "two good calls and one 503", why, within=1e-6)
+
+
+@pytest.mark.task("availability")
+def test_all_failed_is_nought(answer):
+    """When every call failed, it is 0 percent, and that is known."""
+    failed = over_http("503", errors.Overloaded("full"))
+    why = "0 percent is a number, and a bad one; `None` says that there was nothing to count."
+    expect(answer.availability([failed] * 3), 0, "three times 503", why, within=1e-6)
 
 
 @pytest.mark.task("availability")
@@ -243,6 +350,14 @@ def test_answers_are_not_failures(answer):
         "four good calls, one 404, one INVALID_ARGUMENT and one 501",
         "Look at the class of the error, `Answer`, and not at the number: a caller who asks for "
         "what is not there would ruin your figure.",
+        within=1e-6,
+    )
+    failed = over_http("503", errors.Overloaded("full"))
+    expect(
+        answer.availability([answers[0], failed]),
+        50,
+        "one 404 and one 503",
+        "A 404 is work well done. It counts for us, in both numbers of the fraction.",
         within=1e-6,
     )
 
@@ -264,10 +379,11 @@ def test_who_left_does_not_count(answer):
 @pytest.mark.task("availability")
 def test_nothing_to_count_is_not_a_number(answer):
     """Without a call that counts, nobody knows."""
-    call, why = "availability([])", "Nothing divided by nothing is not 100 percent, nor 0."
-    with no_error(ZeroDivisionError, call=call, expected="None", why=why):
-        expect(answer.availability([]), None, call, why)
-        expect(answer.availability([over_http("499")]), None, "one caller, who left", why)
+    why = "Nothing divided by nothing is not 100 percent, nor 0."
+    gone = [over_http("499")]
+    for outcomes, call in (([], "availability([])"), (gone, "one caller, who left: 499")):
+        with no_error(ZeroDivisionError, call=call, expected="None", why=why):
+            expect(answer.availability(outcomes), None, call, why)
 
 
 # stop_when_caller_leaves
@@ -395,6 +511,66 @@ async def test_stops_when_the_caller_leaves(answer):
 
 
 @pytest.mark.task("stop_when_caller_leaves")
+async def test_waits_for_the_end_of_the_application(answer):
+    """When the caller has left, it returns when the application has tidied up."""
+    app = "works"
+
+    async def tidying(scope, receive, send):
+        nonlocal app
+        try:
+            await asyncio.sleep(10)
+        finally:
+            await asyncio.sleep(1)
+            app = "has ended"
+
+    await Caller(leaves_after=1).call(answer, tidying)
+    expect(
+        app,
+        "has ended",
+        "the application, when your function returns, a caller having left",
+        "`cancel()` only asks. Await the task as well: it may have something to put in order.",
+    )
+
+
+@pytest.mark.task("stop_when_caller_leaves")
+async def test_requests_do_not_mix(answer):
+    """Of two requests at once, each reads its own body."""
+    read = {}
+
+    def sends_after(seconds):
+        now = asyncio.get_running_loop().time
+        turn, due = asyncio.Lock(), now() + seconds
+        messages = [{"type": "http.request", "body": f"{seconds} s"}]
+
+        async def receive():
+            async with turn:
+                await asyncio.sleep(max(0.0, due - now()))
+                if not messages:
+                    await asyncio.get_running_loop().create_future()
+                return messages.pop()
+
+        return receive
+
+    async def app(scope, receive, send):
+        read[scope["path"]] = (await receive()).get("body")
+
+    stopping = answer.stop_when_caller_leaves(app)
+    calls = [
+        stopping({"type": "http", "path": f"/{seconds}"}, sends_after(seconds), Caller().send)
+        for seconds in (2, 1)
+    ]
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(60):
+            await asyncio.gather(*calls)
+    expect(
+        read,
+        {"/1": "1 s", "/2": "2 s"},
+        "two requests at the same time, with a body after 2 s and one after 1 s: what each read",
+        "Make the queue inside `stopping`, one for each request.",
+    )
+
+
+@pytest.mark.task("stop_when_caller_leaves")
 async def test_nothing_of_it_is_left(answer):
     """When the application has ended, no task is left."""
 
@@ -458,18 +634,20 @@ async def test_who_cancels_the_whole_is_obeyed(answer):
 
 @pytest.mark.task("stop_when_caller_leaves")
 async def test_what_is_no_request_passes_untouched(answer):
-    """A scope of type lifespan gets the server's own receive."""
+    """A scope of type lifespan or websocket gets the server's own receive."""
     got = []
 
     async def app(scope, receive, send):
         got.append((receive, send))
 
-    caller = Caller()
-    await caller.call(answer, app, scope_type="lifespan")
-    ensure(
-        got == [(caller.receive, caller.send)],
-        "Only `http` has a caller who may leave; pass on the rest as it is.",
-        call="a scope of type lifespan",
-        got="another receive or send" if got else "an application that was not called",
-        expected="the application, called with what the server gave you",
-    )
+    for kind in ("lifespan", "websocket"):
+        got.clear()
+        caller = Caller()
+        await caller.call(answer, app, scope_type=kind)
+        ensure(
+            got == [(caller.receive, caller.send)],
+            "Only `http` is passed through your queue; pass on the rest as it is.",
+            call=f"a scope of type {kind}",
+            got="another receive or send" if got else "an application that was not called",
+            expected="the application, called with what the server gave you",
+        )
