@@ -542,6 +542,14 @@ async def attempts(answer, use, failures, error=Unavailable):
 
     with serve_grpc(lambda server: add_users(server, user_endpoints(service))) as server:
         got = await on_lab(ask(server.address))
+    _, unread, fields = str(got).partition("errors validating service config: ")
+    ensure(
+        not unread,
+        "gRPC could not read the text. It names each field, and what is wrong with it.",
+        call="a channel with options()",
+        got=fields,
+        expected="a service config that gRPC can read",
+    )
     times = f"{service.calls} times" if service.calls > 1 else "once"
     return f"asked {times}, {got}"
 
