@@ -71,6 +71,71 @@ async def test_no_more_than_at_most_run_at_once(answer):
 
 @pytest.mark.task("unblock")
 @pytest.mark.real_time
+async def test_as_many_as_at_most_run_at_once(answer):
+    """With at_most=2, two do run at once, and another function is not kept waiting by them."""
+    together, over, of_the_loop = threading.Barrier(2), threading.Event(), threading.get_ident()
+
+    def wait(seconds):
+        if threading.get_ident() != of_the_loop:  # if it is, another check says so
+            together.wait(seconds)
+
+    meet = answer.unblock(wait, at_most=2)
+    with no_error(
+        threading.BrokenBarrierError,
+        call="two calls, each of which waits until the other one runs, at_most=2",
+        expected="both running at the same time",
+        why="`at_most` is how many threads there are: `ThreadPoolExecutor(at_most)`.",
+    ):
+        await asyncio.gather(meet(0.5), meet(0.5))
+    wait_for_it = answer.unblock(lambda: threading.get_ident() == of_the_loop or over.wait(0.5), 1)
+    busy = asyncio.create_task(wait_for_it())
+    await asyncio.sleep(0.01)
+    await answer.unblock(over.set, at_most=1)()
+    ensure(
+        await busy,
+        "`at_most` counts the calls of one function. Make the pool inside `unblock`.",
+        call="two functions, each unblocked with at_most=1, called at the same time",
+        got="a second function that waited for the first",
+        expected="both running at the same time",
+    )
+
+
+@pytest.mark.task("unblock")
+@pytest.mark.real_time
+async def test_who_gives_up_leaves_a_thread_behind(answer):
+    """When a caller gives up, its function still runs, and still counts."""
+    over, lock, running, most = threading.Event(), threading.Lock(), 0, 0
+
+    def block():
+        nonlocal running, most
+        with lock:
+            running += 1
+            most = max(most, running)
+        over.wait(0.4)
+        with lock:
+            running -= 1
+
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(1))
+    call = answer.unblock(block, at_most=1)
+    first = asyncio.create_task(call())
+    await asyncio.sleep(0.02)
+    first.cancel()
+    second = asyncio.create_task(call())
+    await asyncio.sleep(0.05)
+    over.set()
+    await asyncio.wait([first, second])
+    ensure(
+        most <= 1,
+        "A thread cannot be cancelled: it is busy until the function returns. Let the number of "
+        "threads be the bound, not the number of callers who wait.",
+        call="two calls with at_most=1, and the caller of the first gives up",
+        got=f"{most} functions running at the same time",
+        expected="at most 1",
+    )
+
+
+@pytest.mark.task("unblock")
+@pytest.mark.real_time
 async def test_errors_come_back_and_the_turn_is_given_back(answer):
     """Errors come back to the caller, and the next call has its turn."""
 
@@ -89,14 +154,16 @@ async def test_errors_come_back_and_the_turn_is_given_back(answer):
 async def test_context_variables_come_along(answer):
     """Inside the function, a context variable has the value it has where the call was made."""
     trace_id = ContextVar("trace_id", default="none")
-    trace_id.set("4bf92f")
-    expect(
-        await answer.unblock(trace_id.get, at_most=2)(),
-        "4bf92f",
-        "trace_id.get() inside the thread, after trace_id.set('4bf92f')",
-        "A thread of a pool has no context of its own. `contextvars.copy_context().run` takes the "
-        "caller's along; copy it where the call is made.",
-    )
+    seen = answer.unblock(trace_id.get, at_most=2)
+    for value in ("4bf92f", "00f067"):
+        trace_id.set(value)
+        expect(
+            await seen(),
+            value,
+            f"trace_id.get() inside the thread, after trace_id.set({value!r})",
+            "A thread of a pool has no context of its own. `contextvars.copy_context().run` takes "
+            "the caller's along; copy it where the call is made, at each call anew.",
+        )
 
 
 @pytest.mark.task("unblock")
@@ -142,9 +209,12 @@ def test_the_file_is_read(answer):
 def test_a_variable_goes_before_the_file_and_gets_its_type(answer):
     """A variable goes before the file, and a number stays a number."""
     variables = {"PORT": "9000", "NAME": "o2", "TIMEOUT_SECONDS": "3"}
+    kept = dict(variables)
     got = answer.settings(FILE, variables)
     expected = {**FROM_FILE, "port": 9000, "name": "o2", "timeout_seconds": 3.0}
     expect(got, expected, f"settings(file, {variables})", "Everything in the environment is text.")
+    why = "The environment is the caller's; others read it, too. Look up, take nothing out."
+    expect(variables, kept, f"the environment after settings(file, {kept})", why)
     ensure(
         type(got["timeout_seconds"]) is float,
         "The value in the file says which type it has.",
@@ -152,25 +222,35 @@ def test_a_variable_goes_before_the_file_and_gets_its_type(answer):
         got=repr(got["timeout_seconds"]),
         expected="3.0",
     )
+    got = answer.settings("maxItems = 3", {"MAXITEMS": "0"})
+    why = "The names are those of the file, and 0 is a number like any other."
+    expect(got, {"maxItems": 0}, "settings('maxItems = 3', {'MAXITEMS': '0'})", why)
 
 
 @pytest.mark.task("settings")
 def test_false_is_false(answer):
-    """DEBUG=false and DEBUG=False switch debugging off, and DEBUG=perhaps is refused."""
-    for given in ("false", "False"):
-        got = answer.settings(FILE, {"DEBUG": given})["debug"]
+    """DEBUG=false and DEBUG=faLSE switch debugging off; DEBUG=perhaps and DEBUG=0 are refused."""
+    for given in ("false", "False", "faLSE"):
+        call = f"settings(file, {{'DEBUG': {given!r}}})['debug']"
         why = "`bool` of a string that is not empty is True. Look at what the text says."
-        expect(got, False, f"settings(file, {{'DEBUG': {given!r}}})['debug']", why)
-    call, why = "settings(file, {'DEBUG': 'perhaps'})", "Refuse it, and name the variable."
-    with raises(ValueError, call=call, names="DEBUG", why=why):
-        answer.settings(FILE, {"DEBUG": "perhaps"})
+        capitals = "Any mixture of capitals will do: compare `given.lower()`."
+        with no_error(ValueError, call=call, expected="False", why=capitals):
+            got = answer.settings(FILE, {"DEBUG": given})["debug"]
+        expect(got, False, call, why)
+    why = "Only `true` and `false` are booleans here. Refuse the rest, and name the variable."
+    for given in ("perhaps", "0", "yes"):
+        variables = {"DEBUG": given}
+        with raises(ValueError, call=f"settings(file, {variables})", names="DEBUG", why=why):
+            answer.settings(FILE, variables)
 
 
 @pytest.mark.task("settings")
 def test_true_is_true(answer):
     """DEBUG=TRUE switches debugging on where the file says false."""
-    got = answer.settings("debug = false", {"DEBUG": "TRUE"})["debug"]
-    expect(got, True, "settings('debug = false', {'DEBUG': 'TRUE'})['debug']")
+    call = "settings('debug = false', {'DEBUG': 'TRUE'})"
+    with no_error(ValueError, call=call, expected="{'debug': True}", why="Capitals do not matter."):
+        got = answer.settings("debug = false", {"DEBUG": "TRUE"})
+    expect(got, {"debug": True}, call, "The file decides which names there are, at each call anew.")
 
 
 @pytest.mark.task("settings")
@@ -188,8 +268,8 @@ def test_empty_is_not_set(answer):
 def test_nonsense_is_refused_by_name(answer):
     """A number that is none is refused, and the message names the variable."""
     why = "Somebody reads this at night, with thirty variables to choose from. Name the one."
-    for name in ("PORT", "TIMEOUT_SECONDS"):
-        variables = {name: "eighty"}
+    for name, given in (("PORT", "eighty"), ("TIMEOUT_SECONDS", "eighty"), ("PORT", "80.5")):
+        variables = {name: given}
         with raises(ValueError, call=f"settings(file, {variables})", names=name, why=why):
             answer.settings(FILE, variables)
 
@@ -201,10 +281,11 @@ class Shop:
     """Does a job `(seconds, result)`, and remembers how many at once and how each one ended."""
 
     def __init__(self):
-        self.running, self.most, self.done, self.cancelled = 0, 0, [], []
+        self.running, self.most, self.begun, self.done, self.cancelled = 0, 0, [], [], []
 
     async def do(self, job):
         seconds, result = job
+        self.begun.append(result)
         self.running += 1
         self.most = max(self.most, self.running)
         try:
@@ -242,6 +323,21 @@ async def test_results_stand_in_the_order_of_the_jobs(answer):
 
 
 @pytest.mark.task("work")
+async def test_any_value_is_a_job_and_a_result(answer):
+    """None, 0 and an empty list are jobs and results, and two jobs may be equal."""
+
+    async def same(job):
+        return job
+
+    for jobs in ([0, None, "", [], "ada"], ["ada", "ada"]):
+        call = f"work({jobs}, same, workers=2), where same(job) returns the job"
+        why = "Only the end of `jobs` is the end. Keep a result by the number of its job."
+        with no_error(TypeError, call=call, expected=repr(jobs), why=why):
+            got = await answer.work(list(jobs), same, 2)
+        expect(got, jobs, call, why)
+
+
+@pytest.mark.task("work")
 async def test_as_many_as_workers_at_once(answer):
     """Ten jobs of a second and three workers: four seconds, and three jobs at once."""
     shop, clock = Shop(), asyncio.get_running_loop().time
@@ -250,6 +346,11 @@ async def test_as_many_as_workers_at_once(answer):
     seconds = clock() - started
     expect(shop.most, 3, "the most jobs that were done at the same time, workers=3")
     expect(seconds, 4, "seconds for ten jobs of a second, workers=3", within=0.01)
+    started = clock()
+    await answer.work([(3, "long"), (1, "b"), (1, "c"), (1, "d")], Shop().do, 2)
+    call, seconds = "seconds for jobs of 3 s, 1 s, 1 s and 1 s, workers=2", clock() - started
+    why = "Who is done takes the next job at once, and does not wait for the others."
+    expect(seconds, 3, call, why, within=0.01)
 
 
 @pytest.mark.task("work")
@@ -272,8 +373,9 @@ async def test_jobs_are_taken_when_a_worker_is_free(answer):
     whole.cancel()
     await asyncio.wait([whole])
     ensure(
-        taken <= 12,
-        "Do not make a list or a task of every job. Let each worker take the next job by itself.",
+        taken <= 8,
+        "Do not make a list or a task of every job, and take none in advance. Let each worker take "
+        "the next job by itself.",
         call="work(generator, do, workers=4), after 1.5 s, each job takes 1 s",
         got="the whole generator read" if taken > 50 else f"{taken} jobs taken",
         expected="8 jobs taken",
@@ -288,6 +390,8 @@ async def test_an_error_is_raised_as_it_is(answer):
     with raises(LookupError, call="work([a, one that fails, ...], do, workers=2)", names="line 2"):
         await worked(answer, jobs, shop, 2)
     await asyncio.sleep(60)
+    why = "Nobody asked for a second attempt. What a job does may have been half done."
+    expect(shop.begun.count(error), 1, "how often the job that fails was begun", why)
     ensure(
         len(shop.done) <= 2,
         "After the error, no further job may be begun. Stop the other workers.",
@@ -314,6 +418,22 @@ async def test_what_is_being_done_is_cancelled(answer):
 
 
 @pytest.mark.task("work")
+async def test_who_is_cancelled_cancels(answer):
+    """When `work` itself is cancelled, so are the jobs that are being done."""
+    shop = Shop()
+    whole = asyncio.create_task(answer.work([(30, "a"), (30, "b"), (30, "c")], shop.do, 2))
+    await asyncio.sleep(1)
+    whole.cancel()
+    await asyncio.sleep(100)
+    expect(
+        (shop.done, sorted(shop.cancelled)),
+        ([], ["a", "b"]),
+        "(jobs done, jobs cancelled) after `work` was cancelled at 1 s",
+        "`asyncio.wait` leaves its tasks running. Cancel them in `finally`, however it ends.",
+    )
+
+
+@pytest.mark.task("work")
 async def test_no_jobs_no_results(answer):
     """Without jobs there are no results."""
     expect(await answer.work([], Shop().do, 3), [], "work([], do, workers=3)")
@@ -328,6 +448,9 @@ FORMS = (
     "from shop.internal.catalogue import PRICES",
     "import shop.internal.catalogue",
     "import shop.internal.catalogue as c",
+    "from shop.internal import catalogue as shelf",
+    "from shop.internal import orders, catalogue",
+    "import os, shop.internal.catalogue",
 )
 
 
@@ -362,8 +485,24 @@ def test_what_is_allowed_passes(answer):
         "shop/cmd/everything.py": "from shop.internal import catalogue, orders, users",
         "shop/pkg/serving.py": "import fastapi, uvicorn\nfrom shop.pkg import settings",
         ORDERS: "import fastapi\nfrom shop.pkg.remote import price\nimport shop.internal.orders",
+        "shop/internal/supply.py": "from shop.internal import supply",
     }
     expect(answer.foreign_imports(files), [], "a project that keeps to the rules")
+
+
+@pytest.mark.task("foreign_imports")
+def test_the_wall_stands_around_internal_alone(answer):
+    """Only files in shop/internal/ are at fault, and only for services of shop.internal."""
+    services = "from shop.internal import catalogue, orders"
+    for path in ("tests/test_orders.py", "shop/pkg/all.py", "shop/internal_tools/list.py"):
+        why = "Only files in `shop/internal/` are at fault."
+        expect(answer.foreign_imports({path: services}), [], f"`{services}` in {path}", why)
+    for line in ("import shop.internals.catalogue", "from workshop.internal import catalogue"):
+        why = "That is another package, which only looks like shop.internal. Compare whole parts."
+        expect(answer.foreign_imports({ORDERS: line}), [], f"`{line}` in {ORDERS}", why)
+    path, line = "shop/internal/orders_archive.py", "import shop.internal.orders"
+    why = "orders_archive is one service, and orders is another. Compare whole names."
+    expect(answer.foreign_imports({path: line}), [(path, "orders")], f"`{line}` in {path}", why)
 
 
 def of(service):
