@@ -39,6 +39,19 @@ class Slotted:
     user_id: int
 
 
+@dataclass(frozen=True)
+class GetOldUser(GetUser):
+    """A request whose field stands in the class above."""
+
+
+@dataclass(frozen=True)
+class Page:
+    """A request in which 0 and None are values."""
+
+    limit: int = 0
+    after: int | None = None
+
+
 async def create_user(name, age):
     return f"{name}, {age}"
 
@@ -80,6 +93,19 @@ async def test_goes_by_name(answer):
 
 
 @pytest.mark.task("endpoint_of")
+async def test_every_field_arrives(answer):
+    """Every field of the request arrives, also 0 and None; what it has not, is left out."""
+
+    async def list_users(limit=50, after=7, newest="first"):
+        return limit, after, newest
+
+    call = "(limit, after, newest) in list_users, after a request with limit=0 and after=None"
+    got = await call_endpoint(answer, list_users, Page(), call)
+    why = "The request says what is passed, not the method. 0 and None are values like others."
+    expect(got, (0, None, "first"), call, why)
+
+
+@pytest.mark.task("endpoint_of")
 async def test_leaves_what_is_inside_as_it_is(answer):
     """A field that holds dataclasses arrives as it was."""
 
@@ -90,6 +116,8 @@ async def test_leaves_what_is_inside_as_it_is(answer):
     call = "the items that place_order got"
     got = await call_endpoint(answer, place_order, PlaceOrder(1, items), call)
     expect(got, items, call, "`asdict` turns what is inside into dictionaries as well.")
+    same = [a is b for a, b in zip(got, items, strict=True)]
+    expect(same, [True, True], "whether they are the same objects", "Copy nothing.")
 
 
 @pytest.mark.task("endpoint_of")
@@ -98,6 +126,9 @@ async def test_takes_any_dataclass(answer):
     call = "endpoint_of(get_user) of a dataclass with slots"
     got = await call_endpoint(answer, get_user, Slotted(1), call)
     expect(got, "user 1", call, "Not every object has a `__dict__`.")
+    call = "endpoint_of(get_user) of a dataclass that inherits its field"
+    got = await call_endpoint(answer, get_user, GetOldUser(1), call)
+    expect(got, "user 1", call, "`dataclasses.fields` knows inherited fields, too.")
 
 
 @pytest.mark.task("endpoint_of")
@@ -121,6 +152,13 @@ async def test_errors_pass(answer):
     call = "endpoint_of(get_user) of user 7"
     with raises(NotFound, call=call, names="no user 7", why="Let errors pass."):
         await call_endpoint(answer, get_user, GetUser(7), call)
+
+    async def broken(user_id):
+        raise KeyError("a bug")
+
+    call = "endpoint_of(broken), whose method raises KeyError"
+    with raises(KeyError, call=call, names="a bug", why="Let errors pass, whatever they are."):
+        await call_endpoint(answer, broken, GetUser(7), call)
 
 
 # order_routes
@@ -280,6 +318,13 @@ def test_paths_name_things(answer):
         if re.fullmatch(VERBS, word.lower())
     ]
     expect(verbs, [], "the verbs in your paths", "The method is the verb, the path the noun.")
+    ensure(
+        routes_of(answer)["set_address"][0] != "DELETE",
+        "DELETE says that the thing is gone afterwards; PUT says that it is as it was sent.",
+        call="the method of set_address",
+        got="'DELETE'",
+        expected="the method that puts something in its place",
+    )
 
 
 # new_user_from
@@ -306,9 +351,13 @@ def body_of(**given):
 @pytest.mark.task("new_user_from")
 def test_reads_a_good_body(answer):
     """A good body gives the request, at both ends of what is allowed."""
-    for name, age in (("Ada", 36), ("A", 0), ("A" * 100, 150)):
-        call = f"new_user_from of a name of {len(name)} characters and the age {age}"
-        expect(answer.new_user_from(body_of(name=name, age=age)), CreateUser(name, age), call)
+    for name, age in (("Ada", 36), ("A", 0), ("A" * 100, 150), ("ä" * 100, 1), (" Ada ", 2)):
+        shown = name if len(name) < 10 else f"{name[0]} a hundred times"
+        call = f"new_user_from of the name {shown!r} and the age {age}"
+        why = "Count characters, not bytes, and take the name as it is."
+        with no_error(InvalidRequest, call=call, expected="a CreateUser", why=why):
+            got = answer.new_user_from(body_of(name=name, age=age))
+        expect(got, CreateUser(name, age), call, why)
 
 
 @pytest.mark.task("new_user_from")
@@ -329,7 +378,7 @@ def test_true_is_no_age(answer):
 @pytest.mark.task("new_user_from")
 def test_a_name_is_a_short_string(answer):
     """Numbers, empty text and novels are no name."""
-    for name in (7, "", "A" * 101, None):
+    for name in (7, "", "A" * 101, None, ["Ada"]):
         refused(answer, body_of(name=name, age=36), "name:", "A name has 1 to 100 characters.")
 
 
@@ -358,13 +407,14 @@ def test_names_what_nobody_knows(answer):
 def test_names_what_is_given_twice(answer):
     """A field that is given twice is refused by its name."""
     why = "json.loads keeps the last of the two in silence, unless you give it object_pairs_hook."
-    refused(answer, b'{"name": "Ada", "age": 36, "age": 7}', "age:", why)
+    for age in (b"7", b"36"):
+        refused(answer, b'{"name": "Ada", "age": 36, "age": %s}' % age, "age:", why)
 
 
 @pytest.mark.task("new_user_from")
 def test_refuses_what_is_no_object(answer):
     """What is no JSON object is refused as a whole."""
-    for body in (b"", b"{", b"[]", b"null", b'"Ada"'):
+    for body in (b"", b"{", b"[]", b"null", b'"Ada"', b'[["name", "Ada"], ["age", 36]]'):
         refused(answer, body, "body:", "Not all JSON is an object, and not all bytes are JSON.")
 
 
@@ -396,7 +446,9 @@ def test_a_good_answer_is_its_data(answer):
     for data in ({"name": "Ada"}, [], 0, None, False):
         body = envelope(200, data, "ok")
         call = f"answer_of(200, {body!r})"
-        expect(answer.answer_of(200, body), data, call, "Return `data`, whatever it is.")
+        why = "Return `data`, whatever it is."
+        with no_error(CallError, call=call, expected=repr(data), why=why):
+            expect(answer.answer_of(200, body), data, call, why)
 
 
 @pytest.mark.task("answer_of")
@@ -406,6 +458,14 @@ def test_every_2xx_is_good(answer):
         call = f"answer_of({status}, code {status} and data 7)"
         with no_error(CallError, call=call, expected="7", why="Any 2xx is good."):
             expect(answer.answer_of(status, envelope(status, 7, "ok")), 7, call)
+    for status, code in ((200, 201), (202, 200)):
+        call = f"answer_of({status}, code {code} and data 7)"
+        with no_error(CallError, call=call, expected="7", why="Any two 2xx are good."):
+            expect(answer.answer_of(status, envelope(code, 7, "ok")), 7, call)
+    body = b'{"code": 200, "data": 7, "message": "ok", "trace_id": "4bf9"}'
+    call, why = f"answer_of(200, {body!r})", "What you do not know, you skip."
+    with no_error(CallError, call=call, expected="7", why=why):
+        expect(answer.answer_of(200, body), 7, call)
 
 
 @pytest.mark.task("answer_of")
@@ -423,6 +483,9 @@ def test_an_error_in_a_200_is_an_error(answer):
     why = "The status says 200 and the envelope does not. Look at both."
     for code, error in ((503, Unavailable), (404, NotFound)):
         raised_by(answer, 200, envelope(code, None, "sorry"), error, why, "sorry")
+    why = "Good is from 200 to 299. `error_from` makes an `Internal` of what it does not know."
+    for code in (300, 0):
+        raised_by(answer, 200, envelope(code, 7, "sorry"), Internal, why)
 
 
 @pytest.mark.task("answer_of")
@@ -430,6 +493,8 @@ def test_a_failed_status_counts_whatever_the_envelope_says(answer):
     """A status of 503 is a failure, even with code 200 in the envelope."""
     why = "A proxy on the way may have set the status. It is the one to believe when it says no."
     raised_by(answer, 503, envelope(200, 7, "ok"), Unavailable, why)
+    why = "Good is from 200 to 299. `error_from` makes an `Internal` of what it does not know."
+    raised_by(answer, 300, envelope(200, 7, "elsewhere"), Internal, why)
 
 
 @pytest.mark.task("answer_of")
@@ -438,6 +503,8 @@ def test_a_page_of_html_is_no_crash(answer):
     why = "It is not JSON, and the status says enough. Do not let json.loads decide."
     for status in (502, 503):
         raised_by(answer, status, PAGE, Unavailable, why)
+    why = "json.loads raises UnicodeDecodeError here. It is a ValueError, as JSONDecodeError is."
+    raised_by(answer, 502, b"caf\xe9", Unavailable, why)
     why = "JSON that is no envelope has no `message` to take. The status says enough."
     for body in (b'{"detail": "Not Found"}', b"[]"):
         raised_by(answer, 404, body, NotFound, why)
@@ -449,6 +516,7 @@ def test_a_2xx_without_an_envelope_is_internal(answer):
     why = "JSON that is no object, or lacks one of the three names, is no envelope either."
     for body in (b"hello", b"", b"[]", b"null", b'{"name": "Ada"}', b'{"code": 200}'):
         raised_by(answer, 200, body, Internal, why)
+    raised_by(answer, 200, b'{"name": "Zo\xeb"}', Internal, "What is not UTF-8 is no JSON.")
 
 
 # create_once
@@ -463,17 +531,18 @@ class Order:
 
 
 class Shop:
-    """Places an order in two seconds; the first `failing` calls raise."""
+    """Places an order in two seconds; the first `failing` calls raise `error`."""
 
-    def __init__(self, failing=0):
+    def __init__(self, failing=0, error=None):
         self.calls, self.failing = 0, failing
+        self.error = error or Unavailable("the database does not answer")
 
     async def __call__(self, request):
         self.calls += 1
         number = self.calls
         await asyncio.sleep(2)
         if number <= self.failing:
-            raise Unavailable("the database does not answer")
+            raise self.error
         return f"order {number} of {request.sku}"
 
 
@@ -482,17 +551,31 @@ async def test_the_same_key_is_one_order(answer):
     """A repeat with the same key gets the answer of the first."""
     shop = Shop()
     endpoint = answer.create_once(shop)
-    got = [await endpoint(Order("k1")) for _ in range(3)]
-    expect(got, ["order 1 of tea"] * 3, "three requests with the key k1, one after the other")
+    call, expected = "three requests with the key k1, one after the other", ["order 1 of tea"] * 3
+    why = "They are equal, though not the same object: compare with `!=`."
+    with no_error(Conflict, call=call, expected=repr(expected), why=why):
+        got = [await endpoint(Order("k1")) for _ in range(3)]
+    expect(got, expected, call)
     expect(shop.calls, 1, "how often `inner` was called")
+    calls = []
+
+    async def returns_nothing(request):
+        calls.append(request)
+
+    endpoint = answer.create_once(returns_nothing)
+    for _ in range(2):
+        await endpoint(Order("k1"))
+    why = "None is an answer like any other. Ask whether the key is there, not what it holds."
+    expect(len(calls), 1, "how often an `inner` that returns None was called", why)
 
 
 @pytest.mark.task("create_once")
 async def test_another_key_is_another_order(answer):
     """Requests with different keys have nothing to do with each other."""
     endpoint = answer.create_once(Shop())
-    got = [await endpoint(Order(key)) for key in ("k1", "k2")]
-    expect(got, ["order 1 of tea", "order 2 of tea"], "two requests with the keys k1 and k2")
+    got = [await endpoint(Order(key)) for key in ("k1", "k2", "k1")]
+    expected = ["order 1 of tea", "order 2 of tea", "order 1 of tea"]
+    expect(got, expected, "requests with the keys k1, k2 and k1", "Remember all keys.")
 
 
 @pytest.mark.task("create_once")
@@ -517,13 +600,11 @@ async def test_two_at_the_same_time_are_one_order(answer):
     """A repeat that arrives while the first is running waits for it."""
     shop = Shop()
     endpoint = answer.create_once(shop)
-    got = await asyncio.gather(endpoint(Order("k1")), endpoint(Order("k1")))
-    expect(
-        got,
-        ["order 1 of tea"] * 2,
-        "two requests with the key k1 at the same time",
-        "Remember that a call has begun, not only what it came to: keep its task.",
-    )
+    call, expected = "two equal requests with the key k1 at the same time", ["order 1 of tea"] * 2
+    why = "Remember that a call has begun, not only what it came to: keep its task."
+    with no_error(Conflict, call=call, expected=repr(expected), why=why):
+        got = await asyncio.gather(endpoint(Order("k1")), endpoint(Order("k1")))
+    expect(got, expected, call, why)
 
 
 @pytest.mark.task("create_once")
@@ -537,7 +618,21 @@ async def test_a_failure_is_forgotten(answer):
     with no_error(Unavailable, call=call, expected="'order 2 of tea'", why=why):
         got = await endpoint(Order("k1"))
     expect(got, "order 2 of tea", call, why)
+    await every_error_is_forgotten(answer)
     await a_failure_nobody_saw_is_forgotten(answer)
+
+
+async def every_error_is_forgotten(answer):
+    for error in (NotFound("no tea today"), KeyError("a bug")):
+        endpoint = answer.create_once(Shop(failing=1, error=error))
+        name = type(error).__name__
+        with raises(type(error), call=f"a request with the key k1, and `inner` raises {name}"):
+            await endpoint(Order("k1"))
+        call = f"a request for a cup with the key k1, after the tea failed with {name}"
+        why = "Forget the key and the request, whatever the error is: `except BaseException`."
+        with no_error(type(error), Conflict, call=call, expected="'order 2 of cup'", why=why):
+            got = await endpoint(Order("k1", "cup"))
+        expect(got, "order 2 of cup", call, why)
 
 
 async def a_failure_nobody_saw_is_forgotten(answer):
@@ -568,6 +663,12 @@ async def test_another_request_with_the_same_key_is_a_conflict(answer):
     call, why = "a request for a cup with the key of the tea", "Compare it with the first request."
     with raises(Conflict, call=call, why=why):
         await endpoint(Order("k1", "cup"))
+    endpoint = answer.create_once(Shop())
+    tea = asyncio.create_task(endpoint(Order("k1", "tea")))
+    await asyncio.sleep(1)
+    with raises(Conflict, call=f"{call}, which is still running", why=why):
+        await endpoint(Order("k1", "cup"))
+    await asyncio.wait([tea])
 
 
 @pytest.mark.task("create_once")
@@ -578,10 +679,25 @@ async def test_what_has_begun_goes_on(answer):
     first = asyncio.create_task(endpoint(Order("k1")))
     await asyncio.sleep(1)
     first.cancel()
-    await asyncio.wait([first])
+    await asyncio.wait([first], timeout=0.5)
+    ensure(
+        first.cancelled(),
+        "Who is cancelled ends at once; only the order goes on. Let CancelledError pass.",
+        call="the first caller, half a second after it was cancelled",
+        got="a caller that goes on",
+        expected="CancelledError raised",
+    )
     call = "a request with the key k1, after the first caller gave up"
     why = "Cancelling a caller cancels the task it awaits. Run the order in a task of its own, and "
     why += "shield it: `await asyncio.shield(task)`."
     with no_error(asyncio.CancelledError, call=call, expected="'order 1 of tea'", why=why):
         got = await endpoint(Order("k1"))
     expect(got, "order 1 of tea", call, why)
+    first, second = (asyncio.create_task(endpoint(Order("k2"))) for _ in range(2))
+    await asyncio.sleep(1)
+    second.cancel()
+    await asyncio.wait([first, second])
+    call = "the first of two requests with the key k2, after the second caller gave up"
+    with no_error(asyncio.CancelledError, call=call, expected="'order 2 of tea'", why=why):
+        got = await first
+    expect(got, "order 2 of tea", call, why)
