@@ -1,6 +1,7 @@
 """Graders of the exercises to lesson 2.2, service."""
 
 import asyncio
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import grpc
@@ -12,6 +13,7 @@ from course_lib.errors import (
     InvalidRequest,
     NotFound,
     Overloaded,
+    PayloadTooLarge,
     Unauthenticated,
     Unavailable,
 )
@@ -27,13 +29,14 @@ from course_lib.shop.users import with_demo_users
 class Product:
     sku: str
     stock: int
+    price: int = 3
 
 
 class Shelf:
     """A table that lets others run while it works, as a database does."""
 
     def __init__(self, stock):
-        self.rows = {"pen": Product("pen", stock)}
+        self.rows, self.lowest = {"pen": Product("pen", stock)}, stock
 
     async def get(self, key):
         await asyncio.sleep(0.01)
@@ -46,17 +49,35 @@ class Shelf:
             await asyncio.sleep(0.01)
             if self.rows[key] is old:
                 self.rows[key] = new
+                self.lowest = min(self.lowest, new.stock)
                 return new
         return None
 
 
 class BusyShelf(Shelf):
-    """Somebody else is always quicker, once."""
+    """Somebody else is always quicker, once: takes one, and puts the price up."""
 
     async def change(self, key, change):
-        if key in self.rows:
-            change(self.rows[key])
-            self.rows[key] = replace(self.rows[key])
+        if (old := self.rows.get(key)) is not None:
+            change(old)
+            self.rows[key] = replace(old, stock=old.stock - 1, price=old.price + 1)
+        return await super().change(key, change)
+
+
+class EmptiedShelf(Shelf):
+    """The product is taken out of the catalogue after it has been looked at."""
+
+    async def change(self, key, change):
+        self.rows.pop(key, None)
+        return await super().change(key, change)
+
+
+class SoldOutShelf(Shelf):
+    """Others buy all there is, after it has been looked at."""
+
+    async def change(self, key, change):
+        if (old := self.rows.get(key)) is not None:
+            self.rows[key] = replace(old, stock=0)
         return await super().change(key, change)
 
 
@@ -77,6 +98,8 @@ async def test_refuses_more_than_there_is(answer):
     with raises(Conflict, call=call, names="pen", why=why):
         await answer.sell(shelf, "pen", 6, lambda quantity: None)
     expect(shelf.rows["pen"].stock, 5, f"the stock after {call}", "Change nothing.")
+    why = "For a moment everybody could read it. Look first, inside `change`, and then take."
+    expect(shelf.lowest, 5, f"the lowest stock there ever was during {call}", why)
 
 
 @pytest.mark.task("sell")
@@ -86,6 +109,10 @@ async def test_refuses_what_there_is_not(answer):
     why += "`NotFound`, and its message names the sku."
     with raises(NotFound, call='await sell(table, "lamp", 1, ship)', names="lamp", why=why):
         await answer.sell(Shelf(5), "lamp", 1, lambda quantity: None)
+    call = "await sell of a pen that is removed after `get` and before `change`"
+    why = "`table.change` has returned None. Look at that, too: what `get` said is old by then."
+    with raises(NotFound, call=call, names="pen", why=why):
+        await answer.sell(EmptiedShelf(5), "pen", 1, lambda quantity: None)
 
 
 @pytest.mark.task("sell")
@@ -104,6 +131,13 @@ async def test_the_last_pen_is_sold_once(answer):
         "ten customers at once, three pens: how many are sold, and the stock afterwards",
         "While you wait for the table, others sell. What you read before is old by then: look at "
         "the stock inside `change`, on the product it is given.",
+    )
+    expect(
+        await answer.sell(BusyShelf(5), "pen", 2, lambda quantity: None),
+        Product("pen", 2, price=4),
+        "the product after 2 of 5 were sold, and somebody quicker bought 1 and put the price up",
+        "At each call, start from the product that `change` is given, and keep nothing from "
+        "before: neither its stock nor the rest of it.",
     )
 
 
@@ -130,6 +164,13 @@ async def test_ships_nothing_without_a_sale(answer):
             await answer.sell(shelf, sku, 2, shipped.append)
     why = "Ship after the stock has been taken, not before."
     expect(shipped, [], "what was shipped when nothing could be sold", why)
+    for shelf, what in ((SoldOutShelf(5), "sold to others"), (EmptiedShelf(5), "removed")):
+        with suppress(Conflict, NotFound):  # where it raises neither, another check says so
+            await answer.sell(shelf, "pen", 2, shipped.append)
+            shipped.clear()
+        call = f"what was shipped when all pens were {what} after `get` and before `change`"
+        why = "Ship after `table.change` has returned. Until then somebody may be quicker."
+        expect(shipped, [], call, why)
 
 
 # fill_the_skeleton
@@ -209,6 +250,12 @@ async def test_says_not_found(answer):
         "There is no user 7, and the service says so. Turn NotFound into its status.",
     )
     expect(
+        await ask(answer, *get(0)),
+        ("NOT_FOUND", "no user 0"),
+        "GetUser(user_id=0) over gRPC",
+        "The service decides what it knows. Pass on what the request says, 0 as well.",
+    )
+    expect(
         await ask(answer, *create("Ada", 36), service=Refusing(NotFound("no such group"))),
         ("NOT_FOUND", "no such group"),
         "CreateUser over gRPC, of a service that raises NotFound",
@@ -232,6 +279,12 @@ async def test_says_invalid_argument(answer):
         "GetUser over gRPC, of a service that raises InvalidRequest",
         "The table holds for both methods: turn InvalidRequest into its status here, too.",
     )
+    expect(
+        await ask(answer, *create("Ada", 36), service=Refusing(PayloadTooLarge("name: too long"))),
+        ("INVALID_ARGUMENT", "name: too long"),
+        "CreateUser over gRPC, of a service that raises PayloadTooLarge, an InvalidRequest",
+        "What is below InvalidRequest in the tree of errors is one, too: `except` sees to it.",
+    )
 
 
 @pytest.mark.real_time
@@ -245,6 +298,13 @@ async def test_hides_what_is_not_for_callers(answer):
             f"{operation[0]} over gRPC, of a service that raises RuntimeError",
             "The text of an exception you do not know may hold anything. Send a text of your own.",
         )
+    for error in (Conflict("hunter2 is taken"), Unavailable("cannot log in with hunter2")):
+        expect(
+            await ask(answer, *get(1), service=Refusing(error)),
+            ("INTERNAL", "internal error"),
+            f"GetUser over gRPC, of a service that raises {type(error).__name__}",
+            "Anything else, says the table: all that is neither NotFound nor InvalidRequest.",
+        )
 
 
 # unsafe_numbers
@@ -255,6 +315,13 @@ USER = {"user_id": (1, "int64"), "name": (2, "string"), "age": (3, "int32")}
 def but(**changes):
     """The message with other fields; None takes one away."""
     return {name: field for name, field in {**USER, **changes}.items() if field is not None}
+
+
+def of_names(first, last, reserved):
+    """What becomes of two strings, first = 1 and last = 2."""
+    old = {"first": (1, "string"), "last": (2, "string")}
+    shown = f"unsafe_numbers of {old}, where first becomes {first}, last becomes {last}"
+    return (old, {"first": first, "last": last}, set(reserved)), f"{shown}, reserved: {reserved}"
 
 
 def judged(answer, new, expected, what, why, reserved=()):
@@ -275,6 +342,12 @@ def test_a_number_with_another_meaning_is_not(answer):
     new = but(age=None, points=(3, "int32"))
     why = "Old clients go by the number. They will read points and take them for an age."
     judged(answer, new, [3], "and then 3 is points", why)
+    why = "Both names are still there, and an old client takes one for the other."
+    given, call = of_names((2, "string"), (1, "string"), [])
+    expect(answer.unsafe_numbers(*given), [1, 2], call, why)
+    why = "To reserve a number helps when nobody uses it. Here somebody does."
+    what = "and then age is 4, points is 3, and 3 is reserved"
+    judged(answer, but(age=(4, "int32"), points=(3, "int32")), [3], what, why, reserved={3})
 
 
 @pytest.mark.task("unsafe_numbers")
@@ -283,6 +356,9 @@ def test_a_field_with_another_number_is_not(answer):
     new = but(name=(3, "string"), age=(2, "int32"))
     why = "Both names are still there, and an old client finds the wrong thing under each number."
     judged(answer, new, [2, 3], "and then name is 3 and age is 2", why)
+    why = "Number 2 is not used any more, and reserved. What has a new number, nobody knows yet."
+    given, call = of_names((1, "string"), (3, "bytes"), [2])
+    expect(answer.unsafe_numbers(*given), [], call, why)
 
 
 @pytest.mark.task("unsafe_numbers")
@@ -291,6 +367,10 @@ def test_another_encoding_is_not(answer):
     for kind in ("sint32", "string"):
         why = f"Old clients decode an int32; what a {kind} encodes, they misread or skip."
         judged(answer, but(age=(3, kind)), [3], f"and then age is a {kind}", why)
+    for was, now in (("uint32", "uint64"), ("float", "double"), ("string", "bytes")):
+        call = f"unsafe_numbers({{'x': (1, {was!r})}}, {{'x': (1, {now!r})}}, set())"
+        got = answer.unsafe_numbers({"x": (1, was)}, {"x": (1, now)}, set())
+        expect(got, [1], call, "Here, only int32 may become int64.")
 
 
 @pytest.mark.task("unsafe_numbers")
@@ -316,6 +396,16 @@ def test_what_is_removed_must_be_reserved(answer):
     judged(answer, but(age=None), [], "and then age is removed and 3 reserved", why, reserved={3})
 
 
+@pytest.mark.task("unsafe_numbers")
+def test_the_numbers_are_sorted(answer):
+    """The list is sorted by number."""
+    old = {name: (number, "string") for name, number in (("a", 10), ("b", 9), ("c", 100))}
+    call = f"unsafe_numbers({old}, {{}}, set())"
+    why = "Return a sorted list. As text, 10 and 100 stand before 9."
+    got = answer.unsafe_numbers(old, {}, set())
+    expect(got, sorted(got), call, why)  # which numbers they are, other checks say
+
+
 # page_asked_for
 
 
@@ -329,7 +419,9 @@ def asked(**fields):
 def test_takes_what_is_given(answer):
     """A limit of 10 after user 7 is (10, 7)."""
     message, call = asked(limit=10, after=7)
-    expect(answer.page_asked_for(message), (10, 7), call)
+    why = "Only a field with `optional` can be asked for by `HasField`; `after` is none."
+    with no_error(ValueError, call=call, expected="(10, 7)", why=why):
+        expect(answer.page_asked_for(message), (10, 7), call)
 
 
 @pytest.mark.task("page_asked_for")
@@ -340,6 +432,8 @@ def test_a_limit_that_is_not_given_is_50(answer):
     with no_error(InvalidRequest, call=call, expected="(50, 7)", why=with_default):
         got = answer.page_asked_for(message)
     expect(got, (50, 7), call, with_default)
+    why = "The message is the caller's. Put the default into a variable of your own."
+    expect(message.HasField("limit"), False, f"HasField('limit') after {call}", why)
 
 
 @pytest.mark.task("page_asked_for")
@@ -366,7 +460,9 @@ def test_the_bounds_are_allowed(answer):
     """1 and 1000 are allowed."""
     for limit in (1, 1000):
         message, call = asked(limit=limit)
-        expect(answer.page_asked_for(message), (limit, 0), call)
+        why = "From 1 to 1000 means: 1 and 1000 as well."
+        with no_error(InvalidRequest, call=call, expected=repr((limit, 0)), why=why):
+            expect(answer.page_asked_for(message), (limit, 0), call, why)
 
 
 # availability_of
@@ -400,6 +496,8 @@ def test_answers_are_good(answer):
     outcomes = [NotFound("no user 7"), Unauthenticated("who are you"), Conflict("taken"), None]
     why = "An answer of no is an answer. Every error of `course_lib.errors` is Answer or Failure."
     figure(answer, outcomes, 100.0, why)
+    why = "An answer of no is an answer, and counts: do not leave it out."
+    figure(answer, [NotFound("no user 7"), Unavailable("gone")], 50.0, why)
 
 
 @pytest.mark.task("availability_of")
@@ -407,6 +505,7 @@ def test_failures_are_not(answer):
     """Overloaded, too late, nobody there: three of four calls failed."""
     outcomes = [Overloaded("busy"), DeadlineExceeded("late"), Unavailable("gone"), None]
     figure(answer, outcomes, 25.0, "The service could not do its work.")
+    figure(answer, [None, None, Unavailable("gone")], 200 / 3, "Do not round.")
 
 
 @pytest.mark.task("availability_of")
@@ -414,6 +513,8 @@ def test_a_bug_is_a_failure_too(answer):
     """An exception that is no CallError is a failure."""
     why = "A bug raises what it likes. What is not an answer and did not return has failed."
     figure(answer, [KeyError("age"), ConnectionResetError(), None, None], 50.0, why)
+    why = "Only CancelledError is no verdict. TimeoutError and SystemExit are other exceptions."
+    figure(answer, [TimeoutError(), SystemExit(1), None, None], 50.0, why)
 
 
 @pytest.mark.task("availability_of")
