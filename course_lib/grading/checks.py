@@ -60,16 +60,6 @@ def _equal(got: Any, expected: Any, within: float | None) -> bool:
     return bool(got == expected)
 
 
-def expect_in(part: Any, whole: Any, call: str, why: str = "") -> None:
-    """Fail unless `part` is in `whole`."""
-    try:
-        found = part in whole
-    except TypeError:
-        found = False
-    if not found:
-        raise CheckFailed(why, call=call, got=show(whole), expected=f"something with {show(part)}")
-
-
 def ensure(condition: bool, why: str, *, call: str = "", got: str = "", expected: str = "") -> None:
     """Fail with `why` unless `condition` holds; for what has no single value to compare."""
     if not condition:
