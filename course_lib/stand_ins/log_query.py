@@ -19,9 +19,9 @@ MOST_PARTS = 50
 _SPACE = re.compile(r"(?:\s|#[^\n]*)*")
 NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*", re.ASCII)
 _ESCAPE = re.compile(
-    r"\\(?:([abfnrtv\\\"'])|x([0-7][0-9a-fA-F])|u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8}))"
+    r"\\(?:([abfnrtv\\\"])|x([0-9a-fA-F]{2})|([0-3][0-7]{2})|u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8}))"
 )
-_SIMPLE = dict(zip("abfnrtv\\\"'", "\a\b\f\n\r\t\v\\\"'", strict=True))
+_SIMPLE = dict(zip("abfnrtv\\\"", "\a\b\f\n\r\t\v\\\"", strict=True))
 _MATCH = ("=~", "!~", "!=", "=")
 _FILTER = ("|=", "|~", "!=", "!~")
 
@@ -142,28 +142,37 @@ class _Reader:
         if quote not in ('"', "`") or not quote:
             raise self._error("expected a string in double quotes or backticks")
         started, self.at = self.at, self.at + 1
-        pieces: list[str] = []
+        pieces: list[bytes] = []
         while not self.text.startswith(quote, self.at):
             if self.at >= len(self.text) or (quote == '"' and self.text[self.at] == "\n"):
                 self.at = started
                 raise self._error("this string is not closed")
             pieces.append(self._escape() if quote == '"' else self._character())
+        try:
+            text = b"".join(pieces).decode()
+        except UnicodeDecodeError:
+            self.at = started
+            raise self._error("expected UTF-8 (\\xe9 is a byte, \\u00e9 a character)") from None
         self.at += 1
-        return "".join(pieces)
+        return text
 
-    def _character(self) -> str:
+    def _character(self) -> bytes:
         self.at += 1
-        return self.text[self.at - 1]
+        return self.text[self.at - 1].encode("utf-8", "surrogatepass")
 
-    def _escape(self) -> str:
+    def _escape(self) -> bytes:
+        """One character, or one byte of one: as in Go, `\\xc3\\xa9` and `\\303\\251` are an é."""
         if self.text[self.at] != "\\":
             return self._character()
         match = _ESCAPE.match(self.text, self.at)
-        code = int(match[2] or match[3] or match[4] or "0", 16) if match else 0xD800
+        simple, byte, octal, short, long = match.groups() if match else (None,) * 5
+        code = int(short or long or "0", 16) if match else 0xD800
         if match is None or 0xD800 <= code < 0xE000 or code > 0x10FFFF:
             raise self._error('expected an escape Go knows, such as \\n \\" \\\\ \\u00e9')
         self.at = match.end()
-        return _SIMPLE[match[1]] if match[1] else chr(code)
+        if byte or octal:
+            return bytes([int(byte, 16) if byte else int(octal, 8)])
+        return (_SIMPLE[simple] if simple else chr(code)).encode()
 
     def _error(self, wanted: str) -> Refused:
         there = self.text[self.at : self.at + 12]

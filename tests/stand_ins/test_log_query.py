@@ -70,6 +70,9 @@ def test_a_text_from_outside_is_only_ever_a_text(label, line):
         ('{service="users}', "line 1, col 10", "not closed"),
         ('{service="a\\q"}', "line 1, col 12", "expected an escape"),
         ('{service="\\ud800"}', "line 1, col 11", "expected an escape"),
+        ('{service="\\\'"}', "line 1, col 11", "expected an escape"),
+        ('{service="\\400"}', "line 1, col 11", "expected an escape"),
+        ('{service="a\\xf6"}', "line 1, col 10", "expected UTF-8"),
         ('{service="x"} | json', "line 1, col 15", "expected one of |= != |~ !~"),
         ('{service="x"} |= "a" or "b"', "line 1, col 22", "expected one of |= != |~ !~"),
         ('{service="x"}\n  |> "a"', "line 2, col 3", "expected one of |= != |~ !~"),
@@ -86,6 +89,13 @@ def test_a_mistake_is_said_with_its_place_and_what_was_expected(source, place, w
         parse(source)
     assert place in refused.value.words
     assert wanted in refused.value.words
+
+
+@given(TEXTS)
+def test_the_bytes_of_a_text_may_be_written_as_escapes(text):
+    for form in ("\\x{:02x}", "\\{:03o}"):
+        source = "".join(map(form.format, text.encode()))
+        assert parse(f'{{service="x"}} |= "{source}"').lines[0].text == text
 
 
 @pytest.mark.parametrize("source", ["{}", '{a=""}', '{a=~".*"}', '{a!="x"}', '{a!~"x"}'])
