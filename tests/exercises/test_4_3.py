@@ -379,7 +379,7 @@ async def reported(answer, wire, number, *, most_waiting=5, apart=0.0, seconds=6
     reporter = answer.Reporter(wire, most_waiting, 1.0)
     running = asyncio.create_task(reporter.run())
     await asyncio.sleep(0.01)
-    for item in range(number):
+    for item in range(1, number + 1):
         report(reporter, item)
         if apart:
             await asyncio.sleep(apart)
@@ -400,7 +400,7 @@ async def test_spans_are_sent_in_order_and_counted(answer):
     """What is reported is sent, in order, and counted."""
     wire = Wire()
     reporter, _ = await reported(answer, wire, 5)
-    expect(wire.came, [0, 1, 2, 3, 4], "what was sent after five spans")
+    expect(wire.came, [1, 2, 3, 4, 5], "what was sent after five spans")
     expect(counts(reporter), {"sent": 5, "failed": 0, "dropped": 0}, "the counts after five spans")
 
 
@@ -415,7 +415,7 @@ async def test_only_so_many_wait(answer):
         "twenty spans at once, at most five may wait",
         "A queue without a bound is memory that a dead collector fills.",
     )
-    expect(wire.came, [0, 1, 2, 3, 4], "what was sent", "The new one is dropped, not an old one.")
+    expect(wire.came, [1, 2, 3, 4, 5], "what was sent", "The new one is dropped, not an old one.")
 
 
 @pytest.mark.task("Reporter")
@@ -425,11 +425,11 @@ async def test_a_collector_that_is_down_does_not_end_it(answer):
     wire.raises = True
     reporter = answer.Reporter(wire, 5, 1.0)
     running = asyncio.create_task(reporter.run())
-    for item in range(3):
+    for item in range(1, 4):
         report(reporter, item)
     await asyncio.sleep(5)
     wire.raises = False
-    report(reporter, 3)
+    report(reporter, 4)
     await asyncio.sleep(5)
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
@@ -474,7 +474,7 @@ async def test_one_after_the_other(answer):
     )
     expect(
         (wire.came, counts(reporter)),
-        ([0, 1, 2], {"sent": 3, "failed": 0, "dropped": 0}),
+        ([1, 2, 3], {"sent": 3, "failed": 0, "dropped": 0}),
         "three spans in a row, at most two may wait: what was sent, and the counts",
         "The first is being sent, so only two wait. Take a span out of what waits before you send "
         "it.",
@@ -487,7 +487,7 @@ async def test_it_sleeps_while_nothing_waits(answer):
     loop, wire = asyncio.get_running_loop(), Wire()
     reporter = answer.Reporter(wire, 5, 1.0)
     running = asyncio.create_task(reporter.run())
-    report(reporter, 0)
+    report(reporter, 1)
     await asyncio.sleep(10)
     timers, set_timer = [], loop.call_at
     loop.call_at = lambda *args, **more: timers.append(0) or set_timer(*args, **more)
@@ -509,7 +509,7 @@ async def test_it_can_be_cancelled(answer):
     """Cancelling `run()` ends it, also while it sends."""
     reporter = answer.Reporter(Wire(seconds=0.5), 5, 1.0)
     running = asyncio.create_task(reporter.run())
-    for item in range(3):
+    for item in range(1, 4):
         report(reporter, item)
     await asyncio.sleep(0.2)
     ensure(
