@@ -21,7 +21,7 @@ NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*", re.ASCII)
 _ESCAPE = re.compile(
     r"\\(?:([abfnrtv\\\"])|x([0-9a-fA-F]{2})|([0-3][0-7]{2})|u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8}))"
 )
-_SIMPLE = dict(zip("abfnrtv\\\"", "\a\b\f\n\r\t\v\\\"", strict=True))
+_SIMPLE = dict(zip('abfnrtv\\"', '\a\b\f\n\r\t\v\\"', strict=True))
 _MATCH = ("=~", "!~", "!=", "=")
 _FILTER = ("|=", "|~", "!=", "!~")
 
@@ -170,8 +170,10 @@ class _Reader:
         if match is None or 0xD800 <= code < 0xE000 or code > 0x10FFFF:
             raise self._error('expected an escape Go knows, such as \\n \\" \\\\ \\u00e9')
         self.at = match.end()
-        if byte or octal:
-            return bytes([int(byte, 16) if byte else int(octal, 8)])
+        if byte:
+            return bytes.fromhex(byte)
+        if octal:
+            return bytes([int(octal, 8)])
         return (_SIMPLE[simple] if simple else chr(code)).encode()
 
     def _error(self, wanted: str) -> Refused:
