@@ -5,6 +5,8 @@ The same exceptions work under plain pytest and on the card of a task.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from decimal import Decimal
+from numbers import Real
 from types import TracebackType
 from typing import Any
 
@@ -56,7 +58,8 @@ def _equal(got: Any, expected: Any, within: float | None) -> bool:
     if type(got).__module__ == "__main__" and type(got) is not type(expected):
         return False  # an object of the learner's own class decides nothing about equality
     if within is not None:
-        return isinstance(got, int | float) and abs(got - expected) <= within
+        number = float(got) if isinstance(got, Decimal) else got
+        return isinstance(number, Real) and abs(number - expected) <= within
     return bool(got == expected)
 
 

@@ -1,5 +1,8 @@
 """What graders say `expect` with."""
 
+from decimal import Decimal
+from fractions import Fraction
+
 import pytest
 
 from course_lib.errors import InvalidRequest, NotFound
@@ -22,6 +25,14 @@ def test_true_is_not_one_and_a_tolerance_is_told():
         expect(1, True, "f()")
     with pytest.raises(CheckFailed, match=r"give or take 0\.05"):
         expect(1.1, 1, "f()", within=0.05)
+
+
+def test_an_exact_number_is_a_number():
+    for exact in (Fraction(200, 3), Decimal(200) / 3):
+        expect(exact, 200 / 3, "f()", within=1e-6)
+    for wrong in (Fraction(201, 3), Decimal(67), "66.7", 66 + 2j):
+        with pytest.raises(CheckFailed):
+            expect(wrong, 200 / 3, "f()", within=1e-6)
 
 
 def test_a_coroutine_nobody_awaited_is_named():
