@@ -731,14 +731,16 @@ BOTH = Event((Instance("a", "a:80"), Instance("b", "b:80")))
 ONE = Event((Instance("a", "a:80"),))
 NOBODY = Event()
 SILENT = Event(error=Unavailable("nobody there"))
-WORDS = {id(BOTH): "a b", id(ONE): "a", id(NOBODY): "nobody", id(SILENT): "error"}
+WORDS = {BOTH: "a b", ONE: "a", NOBODY: "nobody", SILENT: "error"}
 
 
 async def doubted(answer, *events):
     """Hand over (seconds, event) pairs; what came through, and when."""
     seen = []
     began = asyncio.get_running_loop().time()
-    receive = answer.doubtful(lambda event: seen.append((now() - began, WORDS[id(event)])), 10)
+    receive = answer.doubtful(
+        lambda event: seen.append((now() - began, WORDS.get(event, event))), 10
+    )
     for at, event in events:
         await asyncio.sleep(began + at - asyncio.get_running_loop().time())
         receive(event)
