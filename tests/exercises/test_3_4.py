@@ -435,7 +435,7 @@ async def test_one_at_a_time_in_order(answer):
 async def test_counts_its_own_time(answer):
     """A call whose turn comes in time but cannot be finished is refused."""
     got = await orders(answer.in_time(Kitchen(), 1), None, None, 2.5)
-    why = "Two before it take 2 s, it takes 1 s itself: known as it comes, so refuse it then."
+    why = "It would be finished after 3 s. That is known as it comes, so refuse it then."
     expect(got[2], ("Overloaded", 0.0), "the third of three calls, with 2.5 s left", why)
 
 
