@@ -29,9 +29,10 @@ async def hello(name: str):
 
 
 visits = itertools.count(1)
+counting = FastAPI()
 
 
-@app.get("/visits/hello/{name}")
+@counting.get("/hello/{name}")
 async def hello_again(name: str):
     return {"hello": f"{name}, visit {next(visits)}"}
 
@@ -46,6 +47,10 @@ async def busy():
     return JSONResponse({"code": 503}, 503)
 
 
+slow = FastAPI()
+
+
+@slow.get("/hello/{name}")
 @app.get("/slow/hello/{name}")
 async def slow_hello(name: str):
     arrived.set()
@@ -185,9 +190,10 @@ def test_returns_the_name(answer):
     with serve(app) as server:
         got = answer.greeting(server.url, "Ada", 2)
         expect(got, "Ada", 'greeting(url, "Ada", 2)', "Take what is under `hello` in the JSON.")
+    with serve(counting) as server:
         for visit in ("first", "second"):
             number = next(visits)
-            got = answer.greeting(f"{server.url}/visits", "Ada", 2)
+            got = answer.greeting(server.url, "Ada", 2)
             call = f'the {visit} greeting(url, "Ada", 2) of a service that counts its visitors'
             why = "Ask anew at each call, and return what the service says."
             expect(got, f"Ada, visit {number + 1}", call, why)
@@ -221,8 +227,8 @@ def test_waits_for_a_slow_server(answer):
     """A server that is slow, but not too slow, is waited for."""
     call = 'greeting(url, "Ada", 3), and the answer takes 0.6 s'
     try:
-        with serve(app) as server:
-            got = answer.greeting(f"{server.url}/slow", "Ada", 3)
+        with serve(slow) as server:
+            got = answer.greeting(server.url, "Ada", 3)
     except httpx.TimeoutException as error:
         got = f"{type(error).__name__}: it was given up"
     expect(got, "Ada", call, "The caller says how long to wait: the timeout is `seconds`.")
