@@ -180,6 +180,8 @@ for _name in (
 def _keep(loop: asyncio.AbstractEventLoop, details: dict[str, Any]) -> None:
     error = details.get("exception") or RuntimeError(details["message"])
     assert isinstance(loop, VirtualTimeLoop)
+    if "future" in details and isinstance(error, asyncio.CancelledError):
+        return  # a cancelled `gather` keeps it as if it were a failure; a cancelled task does not
     if not any(error is e for e in loop.lost):
         loop.lost.append(error)
 

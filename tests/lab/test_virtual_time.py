@@ -158,6 +158,17 @@ def test_several_lost_exceptions_come_as_a_group():
     assert [type(e) for e in caught.value.exceptions] == [ValueError, KeyError]
 
 
+def test_a_gather_that_was_cancelled_and_left_has_lost_nothing():
+    async def main() -> str:
+        both = asyncio.gather(asyncio.sleep(5), asyncio.sleep(6))
+        await asyncio.sleep(1)
+        both.cancel()
+        await asyncio.sleep(1)
+        return "ended"
+
+    assert run(main) == "ended"
+
+
 def raise_(error: Exception) -> None:
     raise error
 
