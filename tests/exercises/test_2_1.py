@@ -542,8 +542,14 @@ class Shop:
         number = self.calls
         await asyncio.sleep(2)
         if number <= self.failing:
+            asyncio.current_task().add_done_callback(ask_for_its_error)
             raise self.error
         return f"order {number} of {request.sku}"
+
+
+def ask_for_its_error(task):
+    """Somebody has to, or the run is said to have lost it."""
+    return task.cancelled() or task.exception()
 
 
 @pytest.mark.task("create_once")
@@ -641,10 +647,9 @@ async def a_failure_nobody_saw_is_forgotten(answer):
     await asyncio.sleep(1)
     begun = asyncio.all_tasks() - {asyncio.current_task()}
     only.cancel()
-    await asyncio.sleep(2)
     for task in begun:
-        if task.done() and not task.cancelled():
-            task.exception()  # somebody has to ask for it, or the run is said to have lost it
+        task.add_done_callback(ask_for_its_error)
+    await asyncio.sleep(2)
     call = "a request with the key k1, after the only caller gave up and then the order failed"
     why = "Nobody waited any more, so no caller can forget the key. Let the task itself forget it."
     try:
