@@ -1,7 +1,9 @@
 """What graders say `expect` with."""
 
 from decimal import Decimal
+from enum import StrEnum
 from fractions import Fraction
+from typing import NamedTuple
 
 import pytest
 
@@ -33,6 +35,33 @@ def test_an_exact_number_is_a_number():
     for wrong in (Fraction(201, 3), Decimal(67), "66.7", 66 + 2j):
         with pytest.raises(CheckFailed):
             expect(wrong, 200 / 3, "f()", within=1e-6)
+
+
+class Word(StrEnum):
+    FIRING = "firing"
+
+
+class Page(NamedTuple):
+    status: int
+    outcome: dict[str, str]
+
+
+class Yes(str):
+    def __eq__(self, other: object) -> bool:
+        return True
+
+    __hash__ = str.__hash__
+
+
+def test_a_class_of_the_learners_own_counts_for_what_it_holds(monkeypatch):
+    for kind in (Word, Page, Yes):
+        monkeypatch.setattr(kind, "__module__", "__main__")
+    expect(Word.FIRING, "firing", "f()")
+    expect(Page(200, {}), (200, {}), "f()")
+    wrong = [(Word.FIRING, "pending"), (Page(503, {}), (200, {})), (Yes("a"), "b"), (Yes("a"), 7)]
+    for got, expected in wrong:
+        with pytest.raises(CheckFailed):
+            expect(got, expected, "f()")
 
 
 def test_a_coroutine_nobody_awaited_is_named():
