@@ -258,6 +258,8 @@ async def test_a_mail_that_fails_does_not_end_the_worker(answer):
     """After a mail that cannot be sent comes the next, and `task_done` is called for both."""
     mail = Mail(answer)
     alive = await mail.send(("broken", ADA), ("to Grace", GRACE))
+    lost = asyncio.get_running_loop().unretrieved()
+    lost[:] = [error for error in lost if str(error) != "broken"]  # nobody need ask for it
     expect(
         ([text for text, _ in mail.seen], alive, mail.queue._unfinished_tasks),
         (["broken", "to Grace"], True, 0),
