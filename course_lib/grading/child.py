@@ -45,6 +45,12 @@ OPTIONS = [
 ]
 
 
+def arguments(grader: Path) -> list[str]:
+    """What pytest is called with; it looks at no folder above the grader's, however full."""
+    folder = grader.parent
+    return [*OPTIONS, f"--rootdir={folder}", f"--confcutdir={folder}", str(grader)]
+
+
 def run(job: dict[str, Any], nonce: str, result: int, lifeline: int, taken: Any) -> None:
     """Grade one job and leave the process; never returns."""
     compare, found = integrity.changed, [""]
@@ -91,7 +97,7 @@ def _grade(job: dict[str, Any], send: plugin.Send, tampered: Callable[[], str]) 
         return
     grading = plugin.Grading(name, module.__dict__, send, tampered)
     grader = Path(job["grader"])
-    ended = pytest.main([*OPTIONS, f"--rootdir={grader.parent}", str(grader)], plugins=[grading])
+    ended = pytest.main(arguments(grader), plugins=[grading])
     if ended in _BROKEN_OFF:
         send({"broken": f"pytest: {pytest.ExitCode(ended).name.lower().replace('_', ' ')}"})
     if tampered():

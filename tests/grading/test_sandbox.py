@@ -341,3 +341,20 @@ def test_a_function_that_gives_back_nothing_is_told_of_the_missing_return():
 def test_a_report_crosses_the_pipe_unchanged():
     report = Report("double", "failed", "words")
     assert Report.from_json(report.to_json()) == report
+
+
+def test_what_lies_above_the_grader_is_not_looked_at(tmp_path: Path):
+    """Else a full home folder made every card wait."""
+    grader = tmp_path / "course" / "tests" / "test_it.py"
+    grader.parent.mkdir(parents=True)
+    grader.write_text("def test_it(): pass\n")
+    script = (
+        "import pathlib, pytest, sys\n"
+        "from course_lib.grading.child import arguments\n"
+        "class Seen:\n"
+        "    def pytest_collectstart(self, collector): print(collector.path)\n"
+        "pytest.main(arguments(pathlib.Path(sys.argv[1])), plugins=[Seen()])\n"
+    )
+    command = [sys.executable, "-c", script, str(grader)]
+    seen = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+    assert {Path(path) for path in seen} == {grader.parent, grader}
