@@ -77,10 +77,12 @@ async def test_a_caller_who_leaves_cancels_the_call_and_the_finalizer_knows():
 
 @pytest.mark.parametrize("taken", [0, 1])
 async def test_a_reader_who_leaves_ends_the_stream_on_the_server(taken: int):
+    begun: Future[None] = Future()
     ended: Future[None] = Future()
 
     async def endpoint(request: Any) -> AsyncIterator[User]:
         async def items() -> AsyncIterator[User]:
+            begun.set_result(None)  # a generator that never began has no `finally` to run
             try:
                 while True:
                     yield User(1, "Ada", 36)
@@ -94,6 +96,7 @@ async def test_a_reader_who_leaves_ends_the_stream_on_the_server(taken: int):
         items = await watch(None)
         for _ in range(taken):
             await anext(items)
+        await asyncio.wrap_future(begun)
         await items.aclose()
         async with asyncio.timeout(5):
             await asyncio.wrap_future(ended)
