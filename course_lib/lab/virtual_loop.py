@@ -9,7 +9,6 @@ import inspect
 import linecache
 import math
 import threading
-import time
 import weakref
 from collections.abc import Callable
 from typing import Any, NoReturn
@@ -38,7 +37,7 @@ class VirtualTimeLoop(_BaseEventLoop):
     def __init__(self) -> None:
         super().__init__()
         self.lost: list[BaseException] = []
-        self.give_up_at: float | None = None
+        self.give_up: Callable[[], bool] | None = None
         self.interrupted = False
         self._now = 0.0
         self._timers: list[tuple[float, int, Any]] = []
@@ -123,7 +122,7 @@ class VirtualTimeLoop(_BaseEventLoop):
         ready = self._ready
         if not ready and not self._stopping:
             self._jump()
-        if self.give_up_at is not None and time.monotonic() > self.give_up_at:
+        if self.give_up is not None and self.give_up():
             raise TimeoutError
         if self.interrupted:
             self.interrupted = False

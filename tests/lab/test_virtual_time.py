@@ -120,6 +120,39 @@ def test_a_deadlock_is_told_also_of_a_task_that_will_not_end():
     assert "did not end when cancelled: main" in caught.value.__notes__[0]
 
 
+def test_a_task_that_goes_on_for_ever_is_reported():
+    async def stays() -> None:
+        while True:
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.sleep(1)
+
+    async def main() -> None:
+        asyncio.create_task(stays(), name="the helper")  # noqa: RUF006
+        await asyncio.sleep(5)
+
+    with pytest.raises(RuntimeError, match="did not end when cancelled: the helper"):
+        run(main)
+
+
+def test_a_machine_that_stalls_during_the_clean_up_is_waited_for():
+    ended: list[bool] = []
+
+    async def stalls() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            time.sleep(0.6)
+            await asyncio.sleep(1)
+            ended.append(True)
+
+    async def main() -> None:
+        asyncio.create_task(stalls())  # noqa: RUF006
+        await asyncio.sleep(5)
+
+    run(main)
+    assert ended
+
+
 def test_an_exception_of_a_background_task_is_raised_even_when_it_is_kept():
     kept: list[asyncio.Task[None]] = []
 
