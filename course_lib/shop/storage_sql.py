@@ -21,7 +21,7 @@ from course_lib.errors import Conflict, Unavailable
 from course_lib.shop.storage import Row, key_name
 
 SQLITE_IN_MEMORY = "sqlite+aiosqlite://"
-_CLOSE_SECONDS = 2.0
+_CLOSE_SECONDS = 5.0
 
 Result = TypeVar("Result")
 
@@ -33,11 +33,10 @@ class Database:
     """Tables behind one URL, such as `postgresql+asyncpg://shop@127.0.0.1:5432/shop`."""
 
     def __init__(self, url: str = SQLITE_IN_MEMORY) -> None:
+        # SQLite has one writer at a time, and in memory every connection is a database of its own.
         alone: dict[str, Any] = {"pool_size": 1, "max_overflow": 0}
-        in_memory = url == SQLITE_IN_MEMORY  # every connection would be a database of its own
-        self._engine = create_async_engine(
-            url, poolclass=AsyncAdaptedQueuePool, **(alone if in_memory else {})
-        )
+        pool = alone if url.startswith("sqlite") else {}
+        self._engine = create_async_engine(url, poolclass=AsyncAdaptedQueuePool, **pool)
         self._work = _Work()
 
     async def table(self, row_type: type[Row]) -> "SqlTable[Row]":

@@ -292,11 +292,11 @@ async def test_the_deadline_of_a_call_ends_its_stream_but_not_the_reader_s_own_w
 
     with serve(streaming(endpoint)) as server:
         watch = http_client(server.url, "GET", "/users/{user_id}", User, stream=True)
-        before = context.deadline.set(asyncio.get_running_loop().time() + 0.2)
+        before = context.deadline.set(asyncio.get_running_loop().time() + 0.5)
         items = await watch(GetUser(1))
         context.deadline.reset(before)
         assert await anext(items) == ADA
-        await asyncio.sleep(0.25)
+        await asyncio.sleep(0.55)
         with pytest.raises(DeadlineExceeded):
             await anext(items)
         await close_connections()
