@@ -48,7 +48,12 @@ await _http.close_connections()
 await _launch.on_lab(_http.close_connections())  # services call each other too
 _house = ("run_in_context", "Kernel.shell_main")  # the kernel's own, one for every cell
 await _asyncio.get_running_loop().shutdown_default_executor()  # the kernel's own threads
-_left = [name for name in _leaks.left_since(_before, wait_seconds=5) if not name.endswith(_house)]
+for _ in range(100):  # connections of the kernel's loop close while it turns
+    _left = _leaks.left_since(_before, wait_seconds=0.05)
+    _left = [name for name in _left if not name.endswith(_house)]
+    if not _left:
+        break
+    await _asyncio.sleep(0.01)
 assert not _left, "left behind: " + ", ".join(_left)"""
 
 
