@@ -111,9 +111,10 @@ def _upstream() -> Iterator[tuple[str, Path]]:
     """Every file the learner gets: its name in the workspace, and where it comes from."""
     for part in _PARTS:
         for path in sorted((places.root() / part).rglob("*")):
-            hidden = any(each.startswith((".", "__")) for each in path.parts[-3:])
+            name = path.relative_to(places.root())
+            hidden = any(each.startswith((".", "__")) for each in name.parts)
             if path.is_file() and not hidden:
-                yield str(path.relative_to(places.root())), path
+                yield str(name), path
 
 
 def pristine(path: Path) -> bytes:

@@ -14,17 +14,21 @@ from urllib.parse import urlsplit
 from course_lib.context import remaining_seconds
 from course_lib.errors import DeadlineExceeded, Unavailable
 from course_lib.lab.http_connection import Connection, HttpResponse
-from course_lib.transport.codes import error_from, retry_after_seconds
+from course_lib.transport.codes import remote_error
 
 
 @dataclass(frozen=True)
 class HttpRequest:
-    """What to send; `body` is sent as JSON unless the headers say otherwise."""
+    """What to send; `body` is sent as JSON unless the headers say otherwise. No HEAD."""
 
     path: str
     method: str = "GET"
     body: bytes = b""
     headers: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.method == "HEAD":
+            raise ValueError("HttpRequest(method): HEAD would wait for a body that never comes")
 
 
 class HttpLoad:
@@ -158,14 +162,8 @@ class HttpLoad:
 
 
 def _error(response: HttpResponse) -> Exception:
-    headers = response.headers
     try:
         message = str(response.json()["message"])
     except (ValueError, KeyError, TypeError):
         message = f"HTTP {response.status}"
-    return error_from(
-        headers.get("x-error"),
-        message,
-        http_status=response.status,
-        retry_after_seconds=retry_after_seconds(headers.get("retry-after")),
-    )
+    return remote_error(response.headers, message, response.status)

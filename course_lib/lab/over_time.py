@@ -1,6 +1,7 @@
 """What a load came to as time went by, and which states a breaker was in meanwhile."""
 
 from collections.abc import Callable
+from itertools import pairwise
 
 from course_lib.lab.load import Result
 from course_lib.lab.plots import Span
@@ -43,5 +44,5 @@ def slowest(result: Result) -> float:
 def every(seconds: float, of: Callable[[Result], float], result: Result) -> Points:
     """`of` each stretch of so many seconds, at the instant where the stretch begins."""
     last = max((call.started for call in result.calls), default=0.0)
-    starts = [n * seconds for n in range(int(last / seconds) + 1)]
-    return [(start, of(during(result, start, start + seconds))) for start in starts]
+    edges = [n * seconds for n in range(int(last / seconds) + 3)]  # one more for rounding
+    return [(a, of(during(result, a, b))) for a, b in pairwise(edges) if a <= last]

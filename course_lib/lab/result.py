@@ -62,7 +62,7 @@ class Result:
         """The time within which `percent` of the calls ended (nearest rank); NaN without calls."""
         if not self.calls:
             return math.nan
-        rank = math.ceil(percent / 100 * len(self.calls))
+        rank = math.ceil(round(percent * len(self.calls) / 100, 9))
         return self._sorted[max(rank, 1) - 1]
 
     @cached_property

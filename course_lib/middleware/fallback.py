@@ -57,7 +57,8 @@ def stale_cache(
 ) -> Middleware:
     """Answer with the last good answer to the same request, when the call fails.
 
-    Every call is still tried first. The answers of the `capacity` latest requests are kept.
+    Every call is still tried first. The answers of the `capacity` latest requests are kept, by
+    `key`, which makes of a request what can be hashed.
     """
 
     def wrap(inner: Endpoint) -> Endpoint:
@@ -65,6 +66,7 @@ def stale_cache(
 
         async def endpoint(request: Any) -> Any:
             clock, name = asyncio.get_running_loop().time, key(request)
+            hash(name)  # raises TypeError before the call, not after it
             try:
                 response = await inner(request)
             except Exception as error:

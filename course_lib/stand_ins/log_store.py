@@ -123,6 +123,8 @@ class LogStore:
         }
 
     def _asked(self, query: str, asked: dict[str, Any]) -> Iterator[tuple[Row, dict[str, str]]]:
+        if not asked.keys().isdisjoint(("limit", "newest_first")):
+            raise TypeError("`limit` and `newest_first` are for search(); this counts all events")
         text, start, end = (asked.pop(name, None) for name in ("text", "start", "end"))
         return self._rows(query, text or "", start, end, False, asked, True)
 

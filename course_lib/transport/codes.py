@@ -6,6 +6,7 @@ error arrives as what it was; from a foreign server, which sends no name, the st
 
 import asyncio
 import math
+import re
 from collections.abc import Mapping
 
 from course_lib import errors
@@ -14,6 +15,7 @@ from course_lib.errors import CallError
 ERROR_HEADER = "x-error"
 RETRY_AFTER_HEADER = "retry-after"  # whole seconds, for everybody (RFC 9110)
 RETRY_AFTER_EXACTLY_HEADER = "x-retry-after-seconds"
+_DECIMAL = re.compile(r"-?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
 
 # gRPC carries errors in metadata of at most 8 KB, where a byte of a message may take three.
 _LONGEST_MESSAGE_BYTES = 2000
@@ -107,13 +109,21 @@ def come_back_after(headers: Mapping[str, str]) -> float | None:
     return retry_after_seconds(headers.get(RETRY_AFTER_EXACTLY_HEADER, whole))
 
 
+def remote_error(headers: Mapping[str, str], message: str, http_status: int) -> CallError:
+    """The error that an HTTP answer stands for."""
+    name, seconds = headers.get(ERROR_HEADER), come_back_after(headers)
+    return error_from(name, message, http_status=http_status, retry_after_seconds=seconds)
+
+
 def retry_after_seconds(header: str | None) -> float | None:
     """Read a `retry-after` header in seconds; a date, or anything else, counts as not given."""
-    try:
-        seconds = float(header or "")
-    except ValueError:
-        return None
-    return seconds if 0 <= seconds < float("inf") else None
+    seconds = decimal(header or "")
+    return seconds if 0 <= seconds < math.inf else None
+
+
+def decimal(text: str) -> float:
+    """A number as JSON writes one; NaN for all else that Python would take, such as `1_000`."""
+    return float(text) if _DECIMAL.fullmatch(text) else math.nan
 
 
 def outcome_error(error: BaseException) -> CallError:

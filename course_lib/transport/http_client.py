@@ -16,7 +16,7 @@ import orjson
 
 from course_lib import context
 from course_lib.endpoint import Endpoint, begun
-from course_lib.errors import CallError, DeadlineExceeded, Internal, InvalidRequest, Unavailable
+from course_lib.errors import DeadlineExceeded, Internal, InvalidRequest, Unavailable
 from course_lib.transport import codes, metadata
 from course_lib.transport.decoding import json_converter
 from course_lib.transport.hooks import After, Before, basic, bearer
@@ -147,7 +147,7 @@ def _decode_answer(answer: httpx.Response, decode: Callable[[Any, str], Any], ca
         if answer.is_success:
             raise Internal(f"{call}: the answer has no envelope") from None
     if not answer.is_success:
-        raise _remote_error(answer.headers, message, answer.status_code)
+        raise codes.remote_error(answer.headers, message, answer.status_code)
     return _decode_data(data, decode, call)
 
 
@@ -162,22 +162,16 @@ def _decode_event(name: str, data: bytes, decode: Callable[[Any, str], Any], cal
     try:
         value = orjson.loads(data)
         if name == "error":
-            raise _remote_error(value, str(value["message"]), int(value["code"]))
+            raise codes.remote_error(value, str(value["message"]), int(value["code"]))
     except (ValueError, KeyError, TypeError):
         raise Internal(f"{call}: an event of the stream is not what it should be") from None
     return _decode_data(value, decode, call)
 
 
-def _remote_error(headers: Any, message: str, status: int) -> CallError:
-    seconds = codes.come_back_after(headers)
-    name = headers.get(codes.ERROR_HEADER)
-    return codes.error_from(name, message, http_status=status, retry_after_seconds=seconds)
-
-
 async def _items(
     answer: httpx.Response, decode: Callable[[Any, str], Any], call: str, deadline: float | None
 ) -> AsyncGenerator[Any, None]:
-    events = read_events(answer.aiter_lines())
+    events = read_events(answer.aiter_bytes())
     try:
         yield None  # begun
         while True:

@@ -5,6 +5,7 @@ more, so it travels as an event named `error`. Leaves out: event ids and resumin
 """
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -15,6 +16,7 @@ from course_lib.endpoint import close_stream
 from course_lib.errors import CallError
 from course_lib.transport import codes
 
+_LINE_END = re.compile(rb"\r\n|\n|\r")  # and nothing else that Unicode calls a line's end
 _EVENT_HEADERS = [(b"content-type", b"text/event-stream"), (b"cache-control", b"no-store")]
 
 
@@ -72,16 +74,29 @@ async def _until_the_caller_leaves(work: Any, receive: Receive) -> None:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def read_events(lines: AsyncIterator[str]) -> AsyncIterator[tuple[str, bytes]]:
-    """Turn the lines of an event stream into pairs of event name and data."""
+async def read_events(chunks: AsyncIterator[bytes]) -> AsyncIterator[tuple[str, bytes]]:
+    """Turn the bytes of an event stream into pairs of event name and data."""
     name, data = "message", []
-    async for line in lines:
-        field, _, value = line.partition(":")
-        value = value.removeprefix(" ")
-        if field == "event":
-            name = value
-        elif field == "data":
+    async for line in _lines(chunks):
+        field, _, value = line.partition(b":")
+        value = value.removeprefix(b" ")
+        if field == b"event":
+            name = value.decode(errors="replace")
+        elif field == b"data":
             data.append(value)
-        elif not line and data:
-            yield name, "\n".join(data).encode()
+        elif not line:
+            if data:
+                yield name, b"\n".join(data)
             name, data = "message", []
+
+
+async def _lines(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """Every line that has ended, without its end; what the stream breaks off in is no line."""
+    rest = b""
+    async for chunk in chunks:
+        rest += chunk
+        half = rest.endswith(b"\r")  # its \n may still come
+        *ended, rest = _LINE_END.split(rest[:-1] if half else rest)
+        rest += b"\r" if half else b""
+        for line in ended:
+            yield line

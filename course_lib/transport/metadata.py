@@ -5,7 +5,6 @@ memory the deadline travels as the seconds that are left, on gRPC as gRPC's own 
 """
 
 import asyncio
-import math
 from collections.abc import Mapping
 from contextvars import Token
 from typing import Any
@@ -13,6 +12,7 @@ from typing import Any
 from course_lib import context
 from course_lib.errors import DeadlineExceeded, InvalidRequest
 from course_lib.telemetry import trace_context
+from course_lib.transport import codes
 
 TIMEOUT_HEADER = "x-timeout-seconds"
 LONGEST_TIMEOUT_SECONDS = 86_400.0
@@ -79,10 +79,7 @@ def arrive_deadline(seconds: str | float | None) -> None:
     """Set the deadline to so many seconds from now; 0 is too late, nonsense is InvalidRequest."""
     if seconds is None:
         return
-    try:
-        left = float(seconds)
-    except ValueError:
-        left = math.nan
+    left = codes.decimal(seconds) if isinstance(seconds, str) else seconds
     if not 0 <= left <= LONGEST_TIMEOUT_SECONDS:
         limit = f"between 0 and {LONGEST_TIMEOUT_SECONDS:.0f}"
         raise InvalidRequest(

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any, NoReturn
 
 from course_lib.errors import InvalidRequest
+from course_lib.transport.codes import decimal
 
 Convert = Callable[[Any, str], Any]
 """Takes a value and the name of its field; returns the value as the type wants it."""
@@ -59,10 +60,7 @@ def _text_integer(text: str, field: str) -> int:
 
 
 def _text_number(text: str, field: str) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        number = math.nan
+    number = decimal(text)
     if not math.isfinite(number):
         refuse(field, "a number", text)
     return number

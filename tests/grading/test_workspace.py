@@ -41,6 +41,14 @@ def test_it_holds_lessons_and_exercises_without_outputs(course: Path):
     assert laid["cells"][1]["outputs"] == [] and laid["cells"][1]["execution_count"] is None
 
 
+def test_a_course_below_a_hidden_folder_is_laid_too(
+    course: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    shutil.move(course, tmp_path / ".hidden")
+    monkeypatch.setenv("COURSE_ROOT", str(tmp_path / ".hidden"))
+    assert NAME in workspace.lay().new
+
+
 def test_laying_again_changes_nothing(course: Path):
     workspace.lay()
     again = workspace.lay()

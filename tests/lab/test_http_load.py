@@ -11,7 +11,7 @@ from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 
 from course_lib import context
-from course_lib.errors import DeadlineExceeded, NotFound, RateLimited, Unavailable
+from course_lib.errors import DeadlineExceeded, NotFound, Overloaded, RateLimited, Unavailable
 from course_lib.lab.http_load import HttpLoad, HttpRequest
 from course_lib.lab.launch import Server, run_on_lab, serve
 from course_lib.lab.load import Result, load
@@ -29,6 +29,9 @@ async def get_user(user_id: int, request: Request) -> Any:
         return JSONResponse({"code": 404, "message": "no user 404"}, 404, headers)
     if user_id == 429:
         return JSONResponse({}, 429, {"retry-after": "2.5"})
+    if user_id == 503:
+        exactly = {"retry-after": "1", "x-retry-after-seconds": "0.02", "x-error": "Overloaded"}
+        return JSONResponse({}, 503, exactly)
     return {"user_id": user_id, "agent": request.headers.get("user-agent")}
 
 
@@ -77,8 +80,16 @@ async def test_an_error_arrives_as_the_class_it_stands_for(server: Server):
         with pytest.raises(RateLimited) as limited:
             await client("/users/429")
         assert limited.value.retry_after_seconds == 2.5
+        with pytest.raises(Overloaded) as shed:
+            await client("/users/503")
+        assert shed.value.retry_after_seconds == 0.02
     async with HttpLoad(server.url, raise_errors=False) as client:
         assert (await client("/users/404")).status == 404
+
+
+def test_a_head_would_wait_for_a_body_and_is_refused():
+    with pytest.raises(ValueError, match="HEAD"):
+        HttpRequest("/users/1", method="HEAD")
 
 
 async def test_a_crash_is_unavailable_and_so_is_the_next_call():

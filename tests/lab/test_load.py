@@ -88,6 +88,7 @@ async def test_errors_are_counted_by_name_and_answers_by_label():
 def test_percentiles_are_nearest_ranks():
     result = Result([Call(0.0, n / 1000, "ok", "ok") for n in range(100, 0, -1)], 1.0)
     assert (result.p50, result.p95, result.p99) == (0.05, 0.095, 0.099)
+    assert result.percentile(7) == 0.007  # 7 / 100 * 100 is more than 7 in floats
     assert result.percentile(100) == 0.1
     assert result.percentile(0) == 0.001
     assert math.isnan(Result([], 1.0).p99)

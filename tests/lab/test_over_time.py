@@ -22,6 +22,11 @@ def test_shares_and_times_stretch_by_stretch_with_nothing_where_nobody_called() 
     assert every(2, slowest, RESULT) == [(0, 0.4), (2, 0.0), (4, 2.0)]
 
 
+def test_every_call_counts_once_where_steps_are_no_exact_numbers() -> None:
+    often = Result([Call(n / 10, 0.0, "ok", "ok") for n in range(20)], 2.0)
+    assert sum(count for _, count in every(0.1, lambda part: len(part.calls), often)) == 20
+
+
 def test_a_strip_turns_transitions_into_spans() -> None:
     strip = Strip()
     strip("users", "closed", "open", 3.0)

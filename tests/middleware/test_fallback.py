@@ -86,6 +86,13 @@ async def test_another_request_gets_no_answer_that_was_not_its_own() -> None:
         await call(2)
 
 
+async def test_a_request_that_cannot_be_kept_is_refused_before_the_call() -> None:
+    users = Users()
+    with pytest.raises(TypeError, match="unhashable"):
+        await stale_cache(60)(users)({"user_id": 1})
+    assert await stale_cache(60, key=str)(users)({"user_id": 1}) == "Ada 1"
+
+
 async def test_only_the_latest_requests_are_kept() -> None:
     users = Users()
     call = stale_cache(60, capacity=2)(users)

@@ -94,6 +94,8 @@ def test_counts_over_time_by_field_fill_the_gaps_and_add_what_sampled_lines_stan
     assert store.count(by="outcome") == {"ok": 11, "Unavailable": 1}
     assert store.count(outcome="ok", start=DAY + 0.6) == {"": 10}
     assert store.over_time(step=1, outcome="nothing") == {}
+    with pytest.raises(TypeError, match="search"):
+        store.count(outcome="ok", newest_first=True)
 
 
 @pytest.mark.parametrize("step", [1 / 3, 1 / 7, 1 / 30, 0.1])

@@ -131,7 +131,7 @@ async def test_a_wrong_method_gets_405_and_is_told_the_right_ones():
     assert answer.envelope["code"] == 405
 
 
-@pytest.mark.parametrize("value", [b"abc", b"-1", b"nan", b"inf", b"1e308", b"", b"\xff", b"1_0;"])
+@pytest.mark.parametrize("value", [b"abc", b"-1", b"nan", b"inf", b"1e308", b"", b"\xff", b"1_0"])
 async def test_a_timeout_that_is_no_time_gets_400_and_the_name_of_the_header(value: bytes):
     answer = await call(users_app(), "GET", "/users/1", headers=[(b"x-timeout-seconds", value)])
     assert answer.status == 400

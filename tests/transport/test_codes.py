@@ -68,7 +68,15 @@ def test_when_nobody_can_come_back_nothing_is_said(seconds: float | None):
 
 @pytest.mark.parametrize(
     ("header", "seconds"),
-    [("1.5", 1.5), ("0", 0.0), (None, None), ("soon", None), ("nan", None), ("-1", None)],
+    [
+        ("1.5", 1.5),
+        ("0", 0.0),
+        (None, None),
+        ("soon", None),
+        ("nan", None),
+        ("-1", None),
+        ("1_0", None),
+    ],
 )
 def test_when_to_come_back_is_read_as_seconds_or_not_at_all(
     header: str | None, seconds: float | None
@@ -76,3 +84,15 @@ def test_when_to_come_back_is_read_as_seconds_or_not_at_all(
     assert codes.retry_after_seconds(header) == seconds
     error = codes.error_from("RateLimited", "x", retry_after_seconds=seconds)
     assert isinstance(error, ComeBackLater) and error.retry_after_seconds == seconds
+
+
+@pytest.mark.parametrize(
+    "text", ["1_000", " 5 ", "\u0661", "0x10", "inf", "nan", "", "1.", ".5", "+1"]
+)
+def test_what_python_alone_takes_for_a_number_is_none(text: str):
+    assert math.isnan(codes.decimal(text))
+
+
+@pytest.mark.parametrize("number", [0.0, -1.5, 1e-05, 1e300, 12.0, 5e-324])
+def test_what_python_writes_of_a_number_is_read_again(number: float):
+    assert codes.decimal(str(number)) == number

@@ -33,6 +33,7 @@ from course_lib.shop.users_http import http_user_client, user_routes
 from course_lib.transport.hooks import Outcome
 from course_lib.transport.http_client import close_connections, http_client
 from course_lib.transport.http_server import Route, http_app
+from course_lib.transport.http_stream import read_events
 from tests.transport.asgi import call
 
 ADA = User(1, "Ada", 36)
@@ -313,6 +314,26 @@ async def test_an_event_that_is_not_what_it_should_be_is_internal(event: bytes):
     items = await client_of(foreign, stream=True)(GetUser(1))
     with pytest.raises(Internal, match="it should be"):
         await anext(items)
+
+
+async def test_only_the_ends_of_lines_that_events_know_end_a_line():
+    async def endpoint(request: GetUser) -> AsyncIterator[User]:
+        async def items() -> AsyncIterator[User]:
+            yield User(1, "A\u2028d\x85a", 36)
+
+        return items()
+
+    items = await client_of(streaming(endpoint), stream=True)(GetUser(1))
+    assert await anext(items) == User(1, "A\u2028d\x85a", 36)
+
+    async def chunks() -> AsyncIterator[bytes]:
+        for chunk in (b"data: a\r", b"\ndata: b\r\rev", b"ent: error\n\ndata: c\n", b"\ndata: d"):
+            yield chunk
+
+    assert [event async for event in read_events(chunks())] == [
+        ("message", b"a\nb"),
+        ("message", b"c"),
+    ]
 
 
 async def test_a_request_that_says_all_in_its_path_needs_no_body():
