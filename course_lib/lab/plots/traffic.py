@@ -32,13 +32,14 @@ def traffic(
     """
     canvas = Canvas(title, 7.2, 3.9, crisp=False)
     figure, upper = canvas.figure, canvas.axes
-    upper.set_position((0.095, 0.44, 0.80, 0.43))
-    lower: Any = figure.add_axes((0.095, 0.135, 0.80, 0.19), sharex=upper)
+    wide = 0.88 - max([0.08, *(0.0145 * len(name) for name in answered)])  # names stand beside it
+    upper.set_position((0.095, 0.44, wide, 0.43))
+    lower: Any = figure.add_axes((0.095, 0.135, wide, 0.19), sharex=upper)
     rows = list(states[-1]) if states else []
     if rows:
-        upper.set_position((0.095, 0.54, 0.80, 0.33))
+        upper.set_position((0.095, 0.54, wide, 0.33))
         upper.tick_params(axis="x", labelbottom=False)
-        _strips(figure.add_axes((0.095, 0.355, 0.80, 0.14), sharex=upper), seconds, states, rows)
+        _strips(figure.add_axes((0.095, 0.355, wide, 0.14), sharex=upper), seconds, states, rows)
     for i, rates in enumerate(answered.values()):
         every = {"marker": MARKERS[i % 7], "markersize": 6, "markevery": (3 * i % 10, 15)}
         upper.plot(seconds, rates, linewidth=2.2, **line_look(i), **every)
