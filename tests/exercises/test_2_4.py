@@ -702,20 +702,34 @@ async def test_the_other_headers_stay(answer):
 
 @pytest.mark.task("request_ids")
 async def test_a_list_used_twice_stays_clean(answer):
-    """An application may use the same list of headers for every answer."""
+    """An application may use the same list of headers, or the same message, for every answer."""
     own = [(b"a", b"b")]
 
-    async def app(scope, receive, send):
+    async def same_list(scope, receive, send):
         await send({"type": "http.response.start", "status": 200, "headers": own})
 
     for given in (b"one", b"two"):
-        sent = await ask(answer, app, [(b"x-request-id", given)])
+        sent = await ask(answer, same_list, [(b"x-request-id", given)])
     expect(
         ids_of(sent),
         [b"two"],
         "the x-request-id of the second answer, made from the same list of headers as the first",
         "The list belongs to the application, and it may be a constant. Send on a new message "
         "with a new list.",
+    )
+    start = {"type": "http.response.start", "status": 200, "headers": [(b"a", b"b")]}
+
+    async def same_message(scope, receive, send):
+        await send(start)
+
+    for given in (b"one", b"two"):
+        sent = await ask(answer, same_message, [(b"x-request-id", given)])
+    expect(
+        ids_of(sent),
+        [b"two"],
+        "the x-request-id of the second answer, which is the same message as the first",
+        "The message belongs to the application too. Change nothing in it; send on a new one, "
+        "such as {**message, 'headers': ...}.",
     )
 
 
