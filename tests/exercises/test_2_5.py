@@ -439,6 +439,12 @@ class Caller:
             ) from None
 
 
+async def left_since(before):
+    """The names of the tasks that have begun since, and have not ended."""
+    await asyncio.sleep(0)
+    return [task.get_coro().__qualname__ for task in asyncio.all_tasks() - before]
+
+
 async def respond(send, body):
     await send({"type": "http.response.start", "status": 200, "headers": []})
     await send({"type": "http.response.body", "body": body})
@@ -572,22 +578,31 @@ async def test_requests_do_not_mix(answer):
 
 @pytest.mark.task("stop_when_caller_leaves")
 async def test_nothing_of_it_is_left(answer):
-    """When the application has ended, no task is left."""
+    """When the application has ended, with an answer or without, no task is left."""
+    ended = 0
 
     async def app(scope, receive, send):
-        await asyncio.sleep(1)
-        await respond(send, b"hello")
+        nonlocal ended
+        try:
+            await asyncio.sleep(1)
+            await respond(send, b"hello")
+        finally:
+            ended += 1
 
     before = asyncio.all_tasks()
     await Caller().call(answer, app)
-    await asyncio.sleep(0)
-    left = [task.get_coro().__qualname__ for task in asyncio.all_tasks() - before]
-    expect(
-        left,
-        [],
-        "the tasks that are left after an answer",
-        "Your listener waits for a message that never comes: cancel it, one for each request.",
-    )
+    why = "Your listener waits for a message that never comes: cancel it, one for each request."
+    expect(await left_since(before), [], "the tasks that are left after an answer", why)
+    await Caller(leaves_after=asyncio.get_running_loop().time() + 0.5).call(answer, app)
+    why = "Cancel all that you have started, however the call ends: `finally` is the place."
+    expect(await left_since(before), [], "the tasks that are left after a caller has left", why)
+    whole = asyncio.create_task(Caller().call(answer, app))
+    await asyncio.sleep(0.5)
+    whole.cancel()
+    await asyncio.wait([whole])
+    left = await left_since(before)
+    if ended == 3:  # a task that is left because the application goes on is another mistake
+        expect(left, [], "the tasks that are left after a server has cancelled the call", why)
 
 
 @pytest.mark.task("stop_when_caller_leaves")
