@@ -18,6 +18,7 @@ from course_lib.grading.checks import CheckFailed, ensure, expect, no_error, rai
 from course_lib.lab.launch import serve
 
 SILENT_SECONDS = 1.0  # then a paused server speaks again, so that nobody waits for ever
+SLOW_SECONDS, PATIENCE = 0.9, 1.5  # a slow server answers well within the patience of its caller
 
 app = FastAPI()
 arrived = threading.Event()
@@ -54,7 +55,7 @@ slow = FastAPI()
 @app.get("/slow/hello/{name}")
 async def slow_hello(name: str):
     arrived.set()
-    await asyncio.sleep(0.6)
+    await asyncio.sleep(SLOW_SECONDS)
     return {"hello": name}
 
 
@@ -89,8 +90,9 @@ def killed_during_the_call():
 class Rude:
     """A server of raw sockets that lets everybody down; `asked` counts connections."""
 
-    def __init__(self, answer=None):
+    def __init__(self, answer=None, silent_seconds=SILENT_SECONDS):
         self.answer, self.asked, self._last = answer, 0, None
+        self._silent_seconds = silent_seconds
         self._listening = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._listening.getsockname()[1]}"
         self._thread = threading.Thread(target=self._serve, daemon=True)
@@ -114,7 +116,7 @@ class Rude:
                 if who == self._last:
                     return
                 self.asked += 1
-                connection.settimeout(SILENT_SECONDS)
+                connection.settimeout(self._silent_seconds)
                 connection.recv(65536)
                 self._let_down(connection)
 
@@ -225,10 +227,10 @@ def test_gives_up_on_a_silent_server(answer):
 @pytest.mark.task("greeting")
 def test_waits_for_a_slow_server(answer):
     """A server that is slow, but not too slow, is waited for."""
-    call = 'greeting(url, "Ada", 3), and the answer takes 0.6 s'
+    call = f'greeting(url, "Ada", {PATIENCE}), and the answer takes {SLOW_SECONDS} s'
     try:
         with serve(slow) as server:
-            got = answer.greeting(server.url, "Ada", 3)
+            got = answer.greeting(server.url, "Ada", PATIENCE)
     except httpx.TimeoutException as error:
         got = f"{type(error).__name__}: it was given up"
     expect(got, "Ada", call, "The caller says how long to wait: the timeout is `seconds`.")
@@ -302,6 +304,16 @@ def test_silence_is_a_missed_deadline(answer):
 
 
 @pytest.mark.task("ask")
+def test_a_slow_answer_is_waited_for(answer):
+    """A server that is slow, but not too slow, is waited for."""
+    call = f"ask(url, {PATIENCE}), and the answer takes {SLOW_SECONDS} s"
+    why = "The caller says how long to wait: the timeout is `seconds`."
+    errors = CallError, httpx.TimeoutException
+    with serve(slow) as server, no_error(*errors, call=call, expected="an answer", why=why):
+        answer.ask(f"{server.url}/hello/Ada", PATIENCE)
+
+
+@pytest.mark.task("ask")
 def test_the_message_names_the_url(answer):
     """Whoever reads the error learns which address was asked."""
     with nobody() as url:
@@ -365,6 +377,26 @@ def test_the_third_stands_in_for_two(answer):
         urls = [first, second, f"{third.url}/hello/Ada"]
         with no_error(*NOT_ANSWERED, ValueError, call=call, expected="200", why=why):
             got = answer.ask_in_turn(urls, 2)
+    expect(got, 200, call, why)
+
+
+@pytest.mark.task("ask_in_turn")
+def test_each_has_seconds_for_itself(answer):
+    """Each address has `seconds` for itself: a second that is slow is waited for."""
+    call = f"ask_in_turn([first, second], {PATIENCE}), the first is silent, the second answers "
+    call += f"after {SLOW_SECONDS} s"
+    why = "The timeout of each call is `seconds`, no more and no less; what the first one used up "
+    why += "is not taken from the second."
+    arrived.clear()
+    with Rude(silent_seconds=3 * PATIENCE) as first, serve(slow) as second:
+        urls = [first.url, f"{second.url}/hello/Ada"]
+        try:
+            with no_error(Unavailable, call=call, expected="200", why=why):
+                got = answer.ask_in_turn(urls, PATIENCE)
+        except httpx.TransportError as error:
+            if not arrived.is_set():  # that a silent one counts as gone is another check's
+                return
+            raise CheckFailed(why, call=call, got=repr(error), expected="200") from error
     expect(got, 200, call, why)
 
 
