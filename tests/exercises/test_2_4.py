@@ -697,7 +697,8 @@ async def test_the_other_headers_stay(answer):
     )
     kinds = [message["type"] for message in sent]
     wanted = ["http.response.start", "http.response.body"]
-    expect(kinds, wanted, "the messages that were sent", "Pass on every message.")
+    why = "Pass on every message that the application sends, once, and add none."
+    expect(kinds, wanted, "the messages that were sent", why)
 
 
 @pytest.mark.task("request_ids")
