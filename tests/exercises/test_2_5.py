@@ -46,6 +46,12 @@ def test_a_span_alone_keeps_all_its_time(answer):
         'own_times([Span("users", 0.2, 0.5)])',
         "Its own time is its length: end less start.",
     )
+    expect(
+        owned(answer, Span("users", 0.2, 0.337)),
+        {"users": 0.137},
+        'own_times([Span("users", 0.2, 0.337)])',
+        "Do not round: a service of 137 ms and one of 60 ms are both 0.1 s then.",
+    )
 
 
 @pytest.mark.task("own_times")
