@@ -125,7 +125,8 @@ class Following:
         if status == "timeout":
             return "timeout", (
                 f"Your code was still running after {seconds:g} s{when}. Look for a loop that "
-                "never ends, or for something that waits for ever."
+                "never ends, or for something that waits for ever. Is your machine busy? Then run "
+                "the cell again first."
             )
         if status == "flood":
             return "flood", (
