@@ -191,12 +191,14 @@ def the_onion(answer):
         "rate limit": erroring(bucket),
         "tracing": tracing(),
     }
-    ordered = list(answer.order_the_onion(dict(parts)))
+    returned = answer.order_the_onion(dict(parts))
+    ordered = [returned] if callable(returned) else list(returned)
+    things = "1 thing" if len(ordered) == 1 else f"{len(ordered)} things"
     ensure(
         sorted(map(id, ordered)) == sorted(map(id, parts.values())),
-        "Return each of the five middlewares once.",
+        "Return each of the five middlewares once, in a list, and not chained.",
         call="order_the_onion(parts)",
-        got=f"{len(ordered)} things: {', '.join(type(each).__name__ for each in ordered)}",
+        got=f"{things}: {', '.join(type(each).__name__ for each in ordered)}",
         expected="a list of the five values of parts",
     )
     endpoint = chain(*ordered)(hello)
