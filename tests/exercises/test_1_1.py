@@ -103,27 +103,48 @@ async def test_as_many_as_at_most_run_at_once(answer):
 @pytest.mark.task("unblock")
 @pytest.mark.real_time
 async def test_who_gives_up_leaves_a_thread_behind(answer):
-    """When a caller gives up, its function still runs, and still counts."""
-    over, lock, running, most = threading.Event(), threading.Lock(), 0, 0
+    """When a caller gives up, its function still runs, and still counts; so does the loop run."""
+    begun, over, two = threading.Event(), threading.Event(), threading.Event()
+    lock, running, most, stood_still = threading.Lock(), 0, 0, False
+    of_the_loop = threading.get_ident()
 
-    def block():
-        nonlocal running, most
+    def block(waiting_for, seconds):
+        nonlocal running, most, stood_still
         with lock:
             running += 1
             most = max(most, running)
-        over.wait(0.4)
+            if running > 1:
+                two.set()
+        begun.set()
+        if threading.get_ident() != of_the_loop:  # if it is, another check says so
+            in_time = waiting_for.wait(seconds)
+            stood_still = stood_still or (waiting_for is over and not in_time)
         with lock:
             running -= 1
 
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(1))
     call = answer.unblock(block, at_most=1)
-    first = asyncio.create_task(call())
-    await asyncio.sleep(0.02)
+    await asyncio.gather(call(two, 0.1), call(two, 0.1))
+    if most > 1:  # although nobody has given up: another check says so
+        return
+    begun.clear()
+    first = asyncio.create_task(call(over, 2))  # only a loop that stands still is so long in coming
+    while not begun.is_set() and not first.done():
+        await asyncio.sleep(0.001)
     first.cancel()
-    second = asyncio.create_task(call())
+    second = asyncio.create_task(call(over, 2))
     await asyncio.sleep(0.05)
     over.set()
     await asyncio.wait([first, second])
+    ensure(
+        not stood_still,
+        "Whoever gives up must not wait for the thread on the loop. The end of `with "
+        "ThreadPoolExecutor(...)` waits until the function returns, and everybody else with it. "
+        "Make one pool for all calls, outside the inner function.",
+        call="a call whose caller gives up while the function runs",
+        got="an event loop that stood still until the function was done",
+        expected="an event loop that went on",
+    )
     ensure(
         most <= 1,
         "A thread cannot be cancelled: it is busy until the function returns. Let the number of "
@@ -222,6 +243,9 @@ def test_a_variable_goes_before_the_file_and_gets_its_type(answer):
         got=repr(got["timeout_seconds"]),
         expected="3.0",
     )
+    why = "A string is taken as it is, with its blanks. Do not strip it."
+    got = answer.settings(FILE, {"NAME": " o2 "})["name"]
+    expect(got, " o2 ", "settings(file, {'NAME': ' o2 '})['name']", why)
     got = answer.settings("maxItems = 3", {"MAXITEMS": "0"})
     why = "The names are those of the file, and 0 is a number like any other."
     expect(got, {"maxItems": 0}, "settings('maxItems = 3', {'MAXITEMS': '0'})", why)
@@ -229,16 +253,22 @@ def test_a_variable_goes_before_the_file_and_gets_its_type(answer):
 
 @pytest.mark.task("settings")
 def test_false_is_false(answer):
-    """DEBUG=false and DEBUG=faLSE switch debugging off; DEBUG=perhaps and DEBUG=0 are refused."""
-    for given in ("false", "False", "faLSE"):
+    """DEBUG=false and DEBUG=faLSE switch debugging off; perhaps, 0 and " true" are refused."""
+    number = "If it went to `int`: True is an int, too. Ask for `bool` before you ask for `int`."
+    capitals = "Any mixture of capitals will do: compare `given.lower()`."
+    for given, refusal in (("false", number), ("False", capitals), ("faLSE", capitals)):
         call = f"settings(file, {{'DEBUG': {given!r}}})['debug']"
         why = "`bool` of a string that is not empty is True. Look at what the text says."
-        capitals = "Any mixture of capitals will do: compare `given.lower()`."
-        with no_error(ValueError, call=call, expected="False", why=capitals):
+        with no_error(ValueError, call=call, expected="False", why=refusal):
             got = answer.settings(FILE, {"DEBUG": given})["debug"]
         expect(got, False, call, why)
     why = "Only `true` and `false` are booleans here. Refuse the rest, and name the variable."
     for given in ("perhaps", "0", "yes"):
+        variables = {"DEBUG": given}
+        with raises(ValueError, call=f"settings(file, {variables})", names="DEBUG", why=why):
+            answer.settings(FILE, variables)
+    why = "A blank is a character like any other: take the text as it is. Do not strip it."
+    for given in (" true", "false "):
         variables = {"DEBUG": given}
         with raises(ValueError, call=f"settings(file, {variables})", names="DEBUG", why=why):
             answer.settings(FILE, variables)
@@ -247,10 +277,13 @@ def test_false_is_false(answer):
 @pytest.mark.task("settings")
 def test_true_is_true(answer):
     """DEBUG=TRUE switches debugging on where the file says false."""
-    call = "settings('debug = false', {'DEBUG': 'TRUE'})"
-    with no_error(ValueError, call=call, expected="{'debug': True}", why="Capitals do not matter."):
-        got = answer.settings("debug = false", {"DEBUG": "TRUE"})
-    expect(got, {"debug": True}, call, "The file decides which names there are, at each call anew.")
+    number = "If it went to `int`: True is an int, too. Ask for `bool` before you ask for `int`."
+    for given, refusal in (("true", number), ("TRUE", "Capitals do not matter.")):
+        call = f"settings('debug = false', {{'DEBUG': {given!r}}})"
+        with no_error(ValueError, call=call, expected="{'debug': True}", why=refusal):
+            got = answer.settings("debug = false", {"DEBUG": given})
+        why = "The file decides which names there are, at each call anew."
+        expect(got, {"debug": True}, call, why)
 
 
 @pytest.mark.task("settings")
@@ -457,8 +490,10 @@ FORMS = (
 @pytest.mark.task("foreign_imports")
 def test_every_form_of_import_is_found(answer):
     """All forms of an import are found."""
-    why = "There are two kinds of nodes, and the second, ast.ImportFrom, comes in two forms."
+    forms = "There are two kinds of nodes, and the second, ast.ImportFrom, comes in two forms."
+    several = "One import may name several things: go through all of its `.names`."
     for line in FORMS:
+        why = several if ", " in line else forms
         expect(answer.foreign_imports({ORDERS: line}), WALL, f"foreign_imports of `{line}`", why)
 
 
