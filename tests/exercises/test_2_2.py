@@ -64,6 +64,21 @@ class BusyShelf(Shelf):
         return await super().change(key, change)
 
 
+class LostShelf(Shelf):
+    """Somebody else is quicker, and buys all there is between the first try and the second."""
+
+    def __init__(self, stock, shipped):
+        super().__init__(stock)
+        self.shipped = shipped
+
+    async def change(self, key, change):
+        self.shipped.clear()  # what was shipped before is another check's matter
+        if (old := self.rows.get(key)) is not None:
+            change(old)
+            self.rows[key] = replace(old, stock=0)
+        return await super().change(key, change)
+
+
 class EmptiedShelf(Shelf):
     """The product is taken out of the catalogue after it has been looked at."""
 
@@ -109,6 +124,11 @@ async def test_refuses_what_there_is_not(answer):
     why += "`NotFound`, and its message names the sku."
     with raises(NotFound, call='await sell(table, "lamp", 1, ship)', names="lamp", why=why):
         await answer.sell(Shelf(5), "lamp", 1, lambda quantity: None)
+
+
+@pytest.mark.task("sell")
+async def test_refuses_what_is_no_longer_there(answer):
+    """A pen that is removed after it has been looked at cannot be sold."""
     call = "await sell of a pen that is removed after `get` and before `change`"
     why = "`table.change` has returned None. Look at that, too: what `get` said is old by then."
     with raises(NotFound, call=call, names="pen", why=why):
@@ -117,7 +137,10 @@ async def test_refuses_what_there_is_not(answer):
 
 @pytest.mark.task("sell")
 async def test_the_last_pen_is_sold_once(answer):
-    """Ten customers at once want one of three pens: three get one."""
+    """All pens can be sold, and none twice: of ten customers at once, three get one of three."""
+    call, why = 'await sell(table, "pen", 5, ship) of 5', "Refuse only what is more than there is."
+    with no_error(Conflict, call=call, expected="a pen with stock=0", why=why):
+        await answer.sell(Shelf(5), "pen", 5, lambda quantity: None)
     shelf = Shelf(3)
     calls = [answer.sell(shelf, "pen", 1, lambda quantity: None) for _ in range(10)]
     results = await asyncio.gather(*calls, return_exceptions=True)
@@ -143,7 +166,7 @@ async def test_the_last_pen_is_sold_once(answer):
 
 @pytest.mark.task("sell")
 async def test_ships_once_though_the_table_tries_again(answer):
-    """One sale ships once, even when the table has to call `change` twice."""
+    """A sale ships once, a lost one never, even when the table has to call `change` twice."""
     shipped = []
     await answer.sell(BusyShelf(5), "pen", 2, shipped.append)
     expect(
@@ -152,6 +175,16 @@ async def test_ships_once_though_the_table_tries_again(answer):
         "what was shipped when somebody else was quicker at first",
         "`change` may be called more than once, so it must do nothing but compute. Ship when "
         "`table.change` has returned.",
+    )
+    with suppress(Conflict):  # where it raises nothing, another check says so
+        await answer.sell(LostShelf(5, shipped), "pen", 2, shipped.append)
+        shipped.clear()
+    expect(
+        shipped,
+        [],
+        "what was shipped when `change` was called twice, the second time with stock=0",
+        "The first try was not kept, and so nothing was sold. Do not ship inside `change`, not "
+        "even once: ship when `table.change` has returned.",
     )
 
 
@@ -356,6 +389,11 @@ def test_a_field_with_another_number_is_not(answer):
     new = but(name=(3, "string"), age=(2, "int32"))
     why = "Both names are still there, and an old client finds the wrong thing under each number."
     judged(answer, new, [2, 3], "and then name is 3 and age is 2", why)
+
+
+@pytest.mark.task("unsafe_numbers")
+def test_a_field_may_move_to_a_new_number(answer):
+    """A name that takes a new number is safe, when its old number is reserved."""
     why = "Number 2 is not used any more, and reserved. What has a new number, nobody knows yet."
     given, call = of_names((1, "string"), (3, "bytes"), [2])
     expect(answer.unsafe_numbers(*given), [], call, why)
@@ -367,10 +405,21 @@ def test_another_encoding_is_not(answer):
     for kind in ("sint32", "string"):
         why = f"Old clients decode an int32; what a {kind} encodes, they misread or skip."
         judged(answer, but(age=(3, kind)), [3], f"and then age is a {kind}", why)
-    for was, now in (("uint32", "uint64"), ("float", "double"), ("string", "bytes")):
+
+
+@pytest.mark.task("unsafe_numbers")
+def test_no_other_type_may_change(answer):
+    """A type that is not int32 may not change, to int64 or to anything else."""
+    for was, now in (
+        ("uint32", "uint64"),
+        ("float", "double"),
+        ("string", "bytes"),
+        ("string", "int64"),
+        ("bool", "int64"),
+    ):
         call = f"unsafe_numbers({{'x': (1, {was!r})}}, {{'x': (1, {now!r})}}, set())"
         got = answer.unsafe_numbers({"x": (1, was)}, {"x": (1, now)}, set())
-        expect(got, [1], call, "Here, only int32 may become int64.")
+        expect(got, [1], call, "Only int32 may become int64; any other type must stay.")
 
 
 @pytest.mark.task("unsafe_numbers")
