@@ -146,6 +146,13 @@ def test_caches_are_told(answer):
 
 # two_doors
 
+OPERATIONS = {
+    "get_user": (1,),
+    "list_users": (),
+    "create_user": ("Tim", 40),
+    "update_user": (1, "Ada", 37),
+}
+
 
 def guard(calls, made):
     """A `wrap` that writes down for which operations it was asked, and each call it saw."""
@@ -235,17 +242,22 @@ async def test_what_comes_in_by_one_door_is_seen_by_the_other(answer):
 @pytest.mark.task("two_doors")
 @pytest.mark.real_time
 async def test_both_doors_are_guarded(answer):
-    """A call meets the middleware whichever door it takes."""
-    _, calls, _ = await through(answer, lambda client: client.get_user(1))
+    """Every call meets the middleware of its operation, once, whichever door it takes."""
+    _, calls, _ = await through(answer, one_of_each)
     expect(
         calls,
-        ["get_user", "get_user"],
-        "what the middleware saw of a call over HTTP and one over gRPC",
+        [*OPERATIONS, *OPERATIONS],
+        "what the middleware saw of a call of each operation over HTTP, then of each over gRPC",
         "A door without the middleware is a door without authentication and limit."
-        if len(calls) < 2
+        if len(calls) < 2 * len(OPERATIONS)
         else "Hand `wrap` on as it is: it is called with each operation's name, and its "
         "middleware stands around that operation once.",
     )
+
+
+async def one_of_each(client):
+    for name, arguments in OPERATIONS.items():
+        await getattr(client, name)(*arguments)
 
 
 @pytest.mark.task("two_doors")
