@@ -169,13 +169,13 @@ VERBS = "get|list|read|fetch|place|create|add|new|set|update|change|put|cancel|d
 
 
 def routes_of(answer):
-    """The learner's routes, once they have the right form."""
+    """The learner's routes, once they have the right form; capitals are one check's business."""
     routes = answer.order_routes()
     good = isinstance(routes, dict) and sorted(routes) == sorted(OPERATIONS)
     good = good and all(
         isinstance(pair, tuple | list)
         and len(pair) == 2
-        and pair[0] in ("GET", "POST", "PUT", "PATCH", "DELETE")
+        and str(pair[0]).upper() in ("GET", "POST", "PUT", "PATCH", "DELETE")
         and re.fullmatch(r"/[^?#\s]*", str(pair[1]))
         for pair in routes.values()
     )
@@ -187,7 +187,7 @@ def routes_of(answer):
         got=repr(routes),
         expected="{'list_orders': ('GET', '/...'), ...}",
     )
-    return routes
+    return {name: (method.upper(), path) for name, (method, path) in routes.items()}
 
 
 class Orders:
@@ -229,8 +229,15 @@ def on_a_bad_line(routes, name, lost):
 
 @pytest.mark.task("order_routes")
 def test_every_operation_has_a_route_of_its_own(answer):
-    """No two operations share both method and path."""
+    """Each operation has a method, in capitals, and a path; no two share both."""
     routes = routes_of(answer)
+    ensure(
+        all(pair[0] == pair[0].upper() for pair in answer.order_routes().values()),
+        "HTTP distinguishes `get` from `GET`: write the methods in capitals.",
+        call="order_routes()",
+        got=repr(answer.order_routes()),
+        expected="{'list_orders': ('GET', '/...'), ...}",
+    )
     pairs = {(method, re.sub(r"\{\w+\}", "{}", path)) for method, path in routes.values()}
     ensure(
         len(pairs) == len(OPERATIONS),
@@ -571,7 +578,10 @@ async def test_the_same_key_is_one_order(answer):
     endpoint = answer.create_once(returns_nothing)
     for _ in range(2):
         await endpoint(Order("k1"))
-    why = "None is an answer like any other. Ask whether the key is there, not what it holds."
+    if calls:
+        why = "None is an answer like any other. Ask whether the key is there, not what it holds."
+    else:
+        why = "It got the answer of another `inner`. Make the dictionary inside `create_once`."
     expect(len(calls), 1, "how often an `inner` that returns None was called", why)
 
 
