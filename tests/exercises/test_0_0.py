@@ -19,7 +19,7 @@ from course_lib.grading.checks import CheckFailed, ensure, expect, no_error, rai
 from course_lib.lab.launch import serve
 
 SILENT_SECONDS = 1.0  # then a paused server speaks again, so that nobody waits for ever
-SLOW_SECONDS, PATIENCE = 0.9, 1.5  # a slow server answers well within the patience of its caller
+SLOW_SECONDS, PATIENCE = 0.6, 1.0  # a slow server answers well within the patience of its caller
 
 
 class Plain:
